@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file manager.h
+ * @brief The root handle: opens a pair of directories and brings every task in them back.
+ */
+#ifndef EMBEDSHIM_MANAGER_H
+#define EMBEDSHIM_MANAGER_H
+
+#include <embedshim/bundle.h>
+#include <embedshim/task.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Bits of es_manager_opts.flags. */
+enum es_manager_flags {
+	/** See ES_MONITOR_REQUIRE_PERSISTENT. */
+	ES_MANAGER_REQUIRE_PERSISTENT = 1
+};
+
+/** Options of es_manager_open(). */
+struct es_manager_opts {
+	size_t size; /**< sizeof(struct es_manager_opts) */
+	const char
+		*root_dir; /**< persistent: trace IDs, work directories, pins. Absolute. Required */
+	const char *state_dir; /**< bundles; normally on a tmpfs. Absolute. Required */
+	const char *bpf_dir;   /**< directory on a bpffs to pin in; NULL: choose (monitor.h) */
+	const char *runtime;   /**< path or name of the OCI runtime; NULL: "runc" */
+	const char
+		*runtime_root; /**< parent of the runtime's state; NULL: `<state_dir>/.runtime` */
+	uint32_t capacity;     /**< most tasks at a time; 0: 10000 */
+	uint32_t runtime_timeout_ms; /**< deadline of one runtime command; 0: 120000 */
+	uint32_t flags;		     /**< enum es_manager_flags */
+	uint32_t reserved;	     /**< zero */
+	struct es_error *error;	     /**< filled on failure; may be NULL */
+};
+
+/**
+ * @brief Open a root and a state directory and reload every task in them.
+ *
+ * After a restart each task has its true state; exits that happened meanwhile carry the kernel's
+ * time and come out of es_manager_next_exit(). No process is started for a task in a settled
+ * state. What a crash left half made is cleaned up behind es_manager_fd(). After a reboot every
+ * task whose exit was not known before is stopped with an exit that says lost.
+ *
+ * @param opts      Options; not NULL.
+ * @param[out] ret  The manager; end it with es_manager_close().
+ *
+ * @retval 0         Open. es_manager_warning() tells what is weaker than usual.
+ * @retval -EINVAL   A required member is missing, a path is not absolute, or opts->size is too
+ * small.
+ * @retval -E2BIG    opts has members set that this library does not know.
+ * @retval -EBUSY    Another process manages this root; the text says which.
+ * @retval -EPERM    No privilege to use BPF or to mount a bpffs.
+ * @retval -ENOTSUP  The kernel lacks something that is needed, or the pins would not persist and
+ *                   ES_MANAGER_REQUIRE_PERSISTENT is set.
+ * @retval -ENOTDIR  bpf_dir is not on a bpffs.
+ * @retval -EEXIST   Tasks exist under another capacity.
+ * @retval -EBADMSG  The trace-ID database is damaged; the text says what to do.
+ * @retval -ENAMETOOLONG  A path leaves no room for the files of a task.
+ * @retval -EACCES, -EROFS, -ENOSPC, -EDQUOT, -EIO, -EMFILE, -ENFILE, -ENOMEM
+ *                   From the file system, or out of resources.
+ *
+ * @par Threads  Any.
+ * @par Blocking File system I/O; never for an OCI runtime.
+ * @since 0.1
+ */
+ES_API int es_manager_open(const struct es_manager_opts *opts, struct es_manager **ret);
+
+/**
+ * @brief What is weaker than usual on this host, as one line of text; NULL if nothing is.
+ * @param manager  The manager.
+ * @return Owned by the manager.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API const char *es_manager_warning(const struct es_manager *manager);
+
+/**
+ * @brief The manager's bundle store, for callers that mount a root file system before
+ *        es_task_create(). Owned by the manager; NULL for a NULL manager.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API struct es_bundle_store *es_manager_bundles(struct es_manager *manager);
+
+/**
+ * @brief A descriptor that polls readable (POLLIN) while es_manager_next_exit() has work.
+ *
+ * @param manager  The manager.
+ * @return The descriptor, non-blocking, owned by the manager: never read, write or close it.
+ *         May be put into epoll, or dup(2)ed for a poller that wants to own one.
+ * @retval -EINVAL  manager is NULL.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API int es_manager_fd(const struct es_manager *manager);
+
+/**
+ * @brief Take the next exit of a task's init process that has not been handed out yet.
+ *
+ * Call it whenever es_manager_fd() polls readable, until it returns 0. It also drives the
+ * clean-up of what a crash or a wedged runtime left behind. Each exit is handed out once per
+ * manager; es_task_wait() answers all the same. The exit of a task that is deleted first is not
+ * handed out. After a restart the exits of stopped tasks are handed out again.
+ *
+ * @param manager        The manager.
+ * @param[out] ret_task  A new reference to the task; end it with es_task_free(). May be NULL.
+ * @param[out] ret_exit  How it ended. May be NULL.
+ *
+ * @retval 1           One exit was written.
+ * @retval 0           None is waiting.
+ * @retval -EINVAL     manager is NULL.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any; each exit goes to one caller.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API int es_manager_next_exit(struct es_manager *manager, struct es_task **ret_task,
+				struct es_exit *ret_exit);
+
+/**
+ * @brief Wait until nothing is left to clean up.
+ *
+ * Drives the clean-up that es_manager_next_exit() otherwise drives; exits stay queued.
+ *
+ * @param manager     The manager.
+ * @param timeout_ms  Milliseconds on CLOCK_MONOTONIC; -1: no limit, 0: only look.
+ *
+ * @retval 0           Nothing is left.
+ * @retval -ETIMEDOUT  Something still is.
+ * @retval -EINVAL     manager is NULL or timeout_ms < -1.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Up to timeout_ms.
+ * @since 0.1
+ */
+ES_API int es_manager_settle(struct es_manager *manager, int timeout_ms);
+
+/**
+ * @brief List tasks.
+ *
+ * @param manager        The manager.
+ * @param namespace_     Only this namespace; NULL: all.
+ * @param[out] ret_list  Array of new references, ended by NULL; give it to es_task_list_free().
+ *
+ * @retval >=0         Number of tasks.
+ * @retval -EINVAL     manager or ret_list is NULL.
+ * @retval -ENOMEM     Out of memory.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API int es_manager_list(struct es_manager *manager, const char *namespace_,
+			   struct es_task ***ret_list);
+
+/**
+ * @brief Free an array from es_manager_list() with all its references. Accepts NULL.
+ * @par Threads  Must be the last use of the array.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API void es_task_list_free(struct es_task **list);
+
+/**
+ * @brief Find a task.
+ *
+ * @param manager     The manager.
+ * @param namespace_  Its namespace.
+ * @param id          Its ID.
+ * @param[out] ret    A new reference; end it with es_task_free().
+ *
+ * @retval 0           Found.
+ * @retval -EINVAL     An argument is NULL.
+ * @retval -ENOENT     No such task.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API int es_manager_get(struct es_manager *manager, const char *namespace_, const char *id,
+			  struct es_task **ret);
+
+/**
+ * @brief Close the manager. Accepts NULL. Containers go on, and so does the recording of exits.
+ *
+ * With no task left the pins are removed and the bpffs is unmounted if the library mounted it.
+ * es_task_wait() in other threads returns -ESHUTDOWN; task handles stay valid until they are
+ * freed, but only read what is already known.
+ *
+ * @par Threads  Must be the last call on manager.
+ * @par Blocking Never for long: calls that run a runtime command in other threads finish by
+ *               themselves, and the root stays locked until the last of them has.
+ * @since 0.1
+ */
+ES_API void es_manager_close(struct es_manager *manager);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

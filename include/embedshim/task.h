@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file task.h
+ * @brief One container: create, start, wait, kill, delete.
+ *
+ * A task's exit is sticky: it is known once and every caller reads the same record until
+ * es_task_delete(). docs/architecture.md has the table of states and transitions.
+ */
+#ifndef EMBEDSHIM_TASK_H
+#define EMBEDSHIM_TASK_H
+
+#include <embedshim/exit.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct es_manager;
+
+/** One container. Handles are counted references: end each with es_task_free(). */
+struct es_task;
+
+/** State of a task. */
+enum es_task_status {
+	ES_TASK_CREATED =
+		1, /**< the runtime has made the container; the user's process has not begun */
+	ES_TASK_RUNNING = 2, /**< the user's process runs */
+	ES_TASK_STOPPED = 3, /**< it has exited; the exit can be read */
+	ES_TASK_DELETED = 4  /**< es_task_delete() has succeeded; only the handle is left */
+};
+
+/** Bits of es_task_opts.flags. */
+enum es_task_flags {
+	ES_TASK_NO_PIVOT = 1,	    /**< runc create --no-pivot */
+	ES_TASK_NO_NEW_KEYRING = 2, /**< runc create --no-new-keyring */
+	ES_TASK_SYSTEMD_CGROUP = 4  /**< runc --systemd-cgroup */
+};
+
+/** Bits of es_task_state.flags. */
+enum es_task_state_flags {
+	/** After a restart a file of this task could not be read. The task is kept and can be
+	   killed and deleted; what is known of it may be incomplete. */
+	ES_TASK_DAMAGED = 1
+};
+
+/**
+ * Options of es_task_create().
+ *
+ * Exactly one place for the OCI bundle: bundle_dir (the caller's directory, used as it is), or
+ * spec (the store makes the bundle, config.json gets this text), or neither when the caller has
+ * made the bundle with es_bundle_create() in the manager's store (es_manager_bundles()).
+ *
+ * Standard streams: NULL or "" is /dev/null. An absolute path is a FIFO, which must exist; it is
+ * opened read-write and given to the container as it is. "file:///path" is opened for appending
+ * (made with mode 0644 if missing) and given to the container. Standard input must be null, and
+ * process.terminal in config.json false: -EOPNOTSUPP otherwise.
+ */
+struct es_task_opts {
+	size_t size;		  /**< sizeof(struct es_task_opts) */
+	const char *bundle_dir;	  /**< absolute path of an OCI bundle that belongs to the caller */
+	const char *spec;	  /**< text of config.json */
+	size_t spec_size;	  /**< bytes of spec; 0: spec is NUL-terminated */
+	const char *runtime;	  /**< path or name of the OCI runtime; NULL: the manager's */
+	const char *runtime_root; /**< parent of the runtime's state, `<this>/<namespace>` is passed
+				       as --root; NULL: the manager's */
+	const char *stdin_path;	  /**< standard input */
+	const char *stdout_path;  /**< standard output */
+	const char *stderr_path;  /**< standard error */
+	uint32_t flags;		  /**< enum es_task_flags */
+	uint32_t runtime_timeout_ms; /**< deadline of one runtime command; 0: the manager's */
+	struct es_error *error;	     /**< filled on failure; may be NULL */
+};
+
+/** What a task is and does, at the moment of the call. */
+struct es_task_state {
+	uint64_t trace_id; /**< ID of its init process in exit records */
+	int32_t pid; /**< of its init process in the caller's PID namespace; kept after the exit */
+	uint32_t status;      /**< enum es_task_status */
+	uint32_t flags;	      /**< enum es_task_state_flags */
+	uint32_t reserved[5]; /**< zero */
+};
+
+/**
+ * @brief Create a container: `runc create`, with its exit slot reserved before anything runs.
+ *
+ * When it fails, nothing of it is left: no process, mount, cgroup, file or map entry. A file
+ * system that the caller mounted at the bundle's rootfs is unmounted, except under bundle_dir.
+ * If the runtime is wedged so that cleaning up takes longer than its deadline, the call returns
+ * and the rest is done behind es_manager_fd(); until then the ID is taken.
+ *
+ * @param manager     The manager.
+ * @param namespace_  Namespace; see es_identifier_check().
+ * @param id          Task ID; see es_identifier_check().
+ * @param opts        Options; not NULL.
+ * @param[out] ret    A new reference to the task.
+ *
+ * @retval 0              Created.
+ * @retval -EINVAL        An argument is NULL, an identifier or a stream is not valid, more than one
+ *                        bundle is given, or config.json is broken; the text says which.
+ * @retval -ENAMETOOLONG  An identifier is longer than ES_ID_MAX, or a path is too long.
+ * @retval -E2BIG         opts has members set that this library does not know.
+ * @retval -EEXIST        A task of that ID exists in the namespace, or is being cleaned up.
+ * @retval -ENOENT        The bundle, its config.json, the runtime's program, a FIFO or the
+ * directory of a `file://` does not exist; the text says which.
+ * @retval -EACCES        One of them is not readable or not executable.
+ * @retval -ENOTSUP       A stream or a terminal that this version does not serve.
+ * @retval -ENOSPC        The capacity of the monitor is used up, or the disk is full.
+ * @retval -EIO           The runtime failed; opts->error has its message and its exit code.
+ * @retval -ETIMEDOUT     The runtime did not finish within its deadline and was killed.
+ * @retval -EMFILE, -ENFILE, -ENOMEM, -EAGAIN  Out of descriptors, memory or processes.
+ * @retval -EROFS, -EDQUOT, -EPERM  From the file system or for lack of privilege.
+ * @retval -ESHUTDOWN     The manager has been closed.
+ * @retval -ECHILD        Used after fork().
+ *
+ * @par Threads  Any. Different tasks do not wait for each other.
+ * @par Blocking For the runtime command, at most runtime_timeout_ms (and as long again to clean
+ * up).
+ * @since 0.1
+ */
+ES_API int es_task_create(struct es_manager *manager, const char *namespace_, const char *id,
+			  const struct es_task_opts *opts, struct es_task **ret);
+
+/**
+ * @brief Start the user's process: `runc start`.
+ *
+ * @param task   The task.
+ * @param error  Filled on failure; may be NULL.
+ *
+ * @retval 0           Started. It may have exited already.
+ * @retval -EINVAL     task is NULL.
+ * @retval -EBUSY      Not in the state "created", or another call is changing the task.
+ * @retval -EIO        The runtime failed (a missing program, for example); error has its message.
+ * @retval -ENOENT, -EACCES  The runtime's program is missing or not executable.
+ * @retval -ETIMEDOUT  The runtime did not finish within its deadline and was killed.
+ * @retval -EMFILE, -ENFILE, -ENOMEM, -EAGAIN  Out of descriptors, memory or processes.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking For the runtime command, at most its deadline.
+ * @since 0.1
+ */
+ES_API int es_task_start(struct es_task *task, struct es_error *error);
+
+/**
+ * @brief Tell what the task is doing. Runs no process, takes no lock that is held over one.
+ *
+ * @param task      The task.
+ * @param[out] ret  The state.
+ *
+ * @retval 0        Written.
+ * @retval -EINVAL  An argument is NULL.
+ * @retval -ECHILD  Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API int es_task_state(struct es_task *task, struct es_task_state *ret);
+
+/**
+ * @brief Wait until the task's init process has exited.
+ *
+ * The answer stays available until es_task_delete(); every caller that waits, before or after the
+ * exit, gets the same. A lost status is a success with source ES_EXIT_LOST and code -1.
+ *
+ * @param task        The task.
+ * @param timeout_ms  Milliseconds on CLOCK_MONOTONIC; -1: no limit, 0: only look.
+ * @param[out] ret    The exit. May be NULL.
+ *
+ * @retval 0           It has exited.
+ * @retval -ETIMEDOUT  Still running after timeout_ms.
+ * @retval -EINVAL     task is NULL or timeout_ms < -1.
+ * @retval -ESHUTDOWN  The manager was closed before the exit was known.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any number, also beside every other call. No lock is held while blocked.
+ * @par Blocking Up to timeout_ms; a signal does not shorten it. Event loops use es_manager_fd().
+ * @since 0.1
+ */
+ES_API int es_task_wait(struct es_task *task, int timeout_ms, struct es_exit *ret);
+
+/**
+ * @brief Send a signal to the task's init process through its pidfd.
+ *
+ * @param task    The task.
+ * @param signal  1..64.
+ *
+ * @retval 0        Sent.
+ * @retval -EINVAL  task is NULL or signal is out of range.
+ * @retval -ESRCH   It has exited.
+ * @retval -EPERM   No privilege.
+ * @retval -ECHILD  Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API int es_task_kill(struct es_task *task, int signal);
+
+/**
+ * @brief Delete a stopped or merely created task: `runc delete`, unmount, remove its bundle.
+ *
+ * A created task's init process is killed first. On failure the task stays listed and the call
+ * can be repeated.
+ *
+ * @param task      The task. The handle stays and must be freed.
+ * @param[out] ret  How it ended. May be NULL.
+ * @param error     Filled on failure; may be NULL.
+ *
+ * @retval 0           Deleted.
+ * @retval -EINVAL     task is NULL.
+ * @retval -EBUSY      Running, or another call is changing the task, or a mount in the bundle
+ *                     cannot be removed.
+ * @retval -ENOENT     Already deleted.
+ * @retval -EIO        The runtime failed; error has its message.
+ * @retval -ETIMEDOUT  The runtime did not finish within its deadline and was killed.
+ * @retval -EACCES, -EMFILE, -ENFILE, -ENOMEM, -EAGAIN, -EPERM, -EROFS  As es_task_start(), and
+ *                     from the file system.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any. Of several at once one succeeds.
+ * @par Blocking For the runtime command, at most its deadline.
+ * @since 0.1
+ */
+ES_API int es_task_delete(struct es_task *task, struct es_exit *ret, struct es_error *error);
+
+/**
+ * @brief The task's ID. Owned by the handle; NULL for a NULL task.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API const char *es_task_id(const struct es_task *task);
+
+/**
+ * @brief The task's namespace. Owned by the handle; NULL for a NULL task.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API const char *es_task_namespace(const struct es_task *task);
+
+/**
+ * @brief The OCI bundle the runtime works on. Owned by the handle; NULL for a NULL task.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API const char *es_task_bundle_dir(const struct es_task *task);
+
+/**
+ * @brief Give back one reference. Accepts NULL. The task itself goes on.
+ * @par Threads  Must be the last call on this reference.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API void es_task_free(struct es_task *task);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
