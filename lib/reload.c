@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Brings the tasks of a state directory back after a restart, a kill -9 or a reboot. */
+#include "reload.h"
+
+#include <string.h>
+
+#include "rollback.h"
+#include "clock.h"
+#include "error.h"
+#include "exit_status.h"
+#include "fs.h"
+#include "log.h"
+#include "step.h"
+
+/* One bundle being loaded. */
+struct loading {
+	struct es_manager *manager;
+	struct es_task *task;
+	struct es_json *json;
+	bool has_init; /* init.json, or the runtime's own word on it */
+	bool same_boot;
+};
+
+static void mark_damaged(struct loading *l, const char *file, int code)
+{
+	l->task->flags |= ES_TASK_DAMAGED;
+	es_log(ES_LOG_WARNING, "task %s/%s: %s: %s; the task is kept and marked as damaged",
+	       l->task->namespace_, l->task->id, file, strerrordesc_np(-code));
+}
+
+static char *copy_or_null(const char *s)
+{
+	return s ? strdup(s) : NULL;
+}
+
+/* What a task has whose task.json cannot be read: the manager's defaults. */
+static int assume_record(struct loading *l)
+{
+	struct es_task_record *record = &l->task->record;
+	int r;
+
+	record->trace_id = 0;
+	record->timeout_ms = l->manager->timeout_ms;
+	memcpy(record->boot_id, l->manager->boot_id, sizeof(record->boot_id));
+	record->runtime = copy_or_null(l->manager->runtime);
+	record->oci_bundle = copy_or_null(es_bundle_dir(l->task->bundle));
+	r = es_path_join(&record->runtime_root, l->manager->runtime_root, l->task->namespace_);
+	return r < 0 || !record->runtime || !record->oci_bundle ? -ENOMEM : 0;
+}
+
+static int read_record(struct loading *l)
+{
+	struct es_task *task = l->task;
+	int r;
+
+	r = es_task_record_read(task->bundle, l->json, &task->record);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	mark_damaged(l, "task.json", r);
+	return assume_record(l);
+}
+
+static int read_init(struct loading *l)
+{
+	struct es_task *task = l->task;
+	int r;
+
+	r = es_task_init_read(task->bundle, l->json, &task->init);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		mark_damaged(l, "init.json", r);
+		r = es_task_init_from_runtime(task->record.runtime_root, task->id, l->json,
+					      &task->init);
+		task->init.trace_id = task->record.trace_id;
+		memcpy(task->init.boot_id, task->record.boot_id, sizeof(task->init.boot_id));
+	}
+	l->has_init = r == 0;
+	if (l->has_init && !task->record.trace_id) {
+		task->record.trace_id = task->init.trace_id;
+		memcpy(task->record.boot_id, task->init.boot_id, sizeof(task->record.boot_id));
+	}
+	l->same_boot = strcmp(task->record.boot_id, l->manager->boot_id) == 0;
+	return 0;
+}
+
+/* Both files that name the trace ID are unreadable: give the task one of its own. */
+static int ensure_trace_id(struct loading *l)
+{
+	if (l->task->record.trace_id)
+		return 0;
+	return es_idalloc_next(l->manager->ids, &l->task->record.trace_id);
+}
+
+/* The exit as far as any record of it survives; lost otherwise. */
+static int load_exit(struct loading *l)
+{
+	struct es_task *task = l->task;
+	struct es_exit exit = { 0 };
+
+	if (es_task_exit_read(task->bundle, l->json, task->record.trace_id, &exit) < 0) {
+		memset(&exit, 0, sizeof(exit));
+		es_exit_set_lost(&exit);
+		exit.trace_id = task->record.trace_id;
+		exit.pid = task->init.pid;
+	}
+	return es_monitor_adopt_exit(l->manager->monitor, &exit);
+}
+
+/* The pins are gone but the process is not: begin to record anew. */
+static void rewatch(struct loading *l)
+{
+	struct es_exitsnoop *snoop = es_monitor_exitsnoop(l->manager->monitor);
+	struct es_task *task = l->task;
+	int r;
+
+	r = es_exitsnoop_reserve(snoop, task->record.trace_id);
+	if (r == 0 || r == -EEXIST)
+		r = es_exitsnoop_attach(snoop, task->record.trace_id, task->init.pid);
+	if (r < 0 && r != -EBUSY)
+		es_log(ES_LOG_WARNING, "task %s/%s: its exit will not be recorded: %s",
+		       task->namespace_, task->id, strerrordesc_np(-r));
+}
+
+/* Let the monitor know of the init process, alive or not. */
+static int load_process(struct loading *l)
+{
+	struct es_exitsnoop *snoop = es_monitor_exitsnoop(l->manager->monitor);
+	struct es_pidref ref = ES_PIDREF_UNSET;
+	struct es_task *task = l->task;
+	struct es_exit exit = { 0 };
+	int recorded, r;
+
+	recorded = es_exitsnoop_lookup(snoop, task->record.trace_id, &exit);
+	if (recorded == 0) {
+		if (!task->init.pid)
+			task->init.pid = exit.pid;
+		return es_monitor_adopt_exit(l->manager->monitor, &exit);
+	}
+	if (!l->has_init || !l->same_boot)
+		return load_exit(l);
+	r = es_pidref_reopen(&ref, task->init.pid, task->init.start_ticks, task->init.inode);
+	if (r == -ESRCH) {
+		/* It may have exited between the two looks. */
+		if (es_exitsnoop_lookup(snoop, task->record.trace_id, &exit) == 0)
+			return es_monitor_adopt_exit(l->manager->monitor, &exit);
+		return load_exit(l);
+	}
+	if (r < 0)
+		return r;
+	if (recorded == -ENOENT || !exit.pid)
+		rewatch(l);
+	r = es_monitor_adopt(l->manager->monitor, task->record.trace_id, &ref, true);
+	es_pidref_close(&ref);
+	return r;
+}
+
+static int load_task(struct loading *l)
+{
+	struct es_task *task = l->task;
+	enum es_task_start_mark mark;
+	int r;
+
+	r = ensure_trace_id(l);
+	if (r < 0)
+		return r;
+	r = es_registry_add_trace_id(task);
+	if (r == -EEXIST) {
+		/* A copied bundle. Its own ID keeps it apart from the original. */
+		mark_damaged(l, "trace ID of another task", -EEXIST);
+		task->record.trace_id = 0;
+		r = ensure_trace_id(l);
+		if (r == 0)
+			r = es_registry_add_trace_id(task);
+	}
+	if (r == 0)
+		r = load_process(l);
+	if (r < 0)
+		return r;
+	mark = es_task_start_mark_read(task->bundle);
+	task->status = mark == ES_TASK_STARTED ? ES_TASK_RUNNING : ES_TASK_CREATED;
+	task->start_in_doubt = mark == ES_TASK_STARTING;
+	task->listed = true;
+	/* The work directory goes with a root that somebody removed. */
+	r = es_bundle_remake_work(task->bundle);
+	if (r < 0)
+		es_log(ES_LOG_WARNING, "cannot make %s again: %s", es_bundle_work_dir(task->bundle),
+		       strerrordesc_np(-r));
+	/* A crash between the commit and this; harmless otherwise. */
+	es_exitsnoop_unfollow(es_monitor_exitsnoop(l->manager->monitor), task->record.trace_id);
+	return 0;
+}
+
+/*
+ * A bundle without its mark: a create or a delete was interrupted. One that has it but never
+ * became a task was prepared by a caller that did not come to es_task_create().
+ */
+static int load_half_made(struct loading *l)
+{
+	struct es_task *task = l->task;
+	struct es_rollback_opts opts = { .runtime_may_run = true };
+	int r;
+
+	r = es_task_record_read(task->bundle, l->json, &task->record);
+	if (r == -ENOMEM)
+		return r;
+	opts.runtime_ran = r == 0 && strcmp(task->record.boot_id, l->manager->boot_id) == 0;
+	if (r < 0) {
+		es_task_record_clear(&task->record);
+		r = assume_record(l);
+		if (r < 0)
+			return r;
+	}
+	if (task->record.trace_id)
+		es_registry_add_trace_id(task);
+	es_log(ES_LOG_INFO, "cleaning up half-made task %s/%s", task->namespace_, task->id);
+	es_rollback_later(es_rollback_new(task, &opts));
+	return 0;
+}
+
+static bool never_was_a_task(const struct es_bundle *bundle)
+{
+	static const char *const traces[] = { "task.json", "init.json", "exit.json", "start",
+					      ES_TASK_PID_FILE };
+	cleanup_free char *path = NULL;
+
+	for (size_t i = 0; i < ES_ARRAY_SIZE(traces); i++) {
+		free(TAKE_PTR(path));
+		if (es_path_join(&path, es_bundle_dir(bundle), traces[i]) < 0 ||
+		    access(path, F_OK) == 0)
+			return false;
+	}
+	return true;
+}
+
+static int load_bundle(struct loading *l)
+{
+	struct es_task *task = l->task;
+	int valid, r;
+
+	r = es_bundle_open(l->manager->store, task->namespace_, task->id, &task->bundle);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = es_registry_add(task);
+	if (r < 0)
+		return r;
+	valid = es_bundle_is_valid(task->bundle);
+	if (valid == 0 || (valid > 0 && never_was_a_task(task->bundle)))
+		return load_half_made(l);
+	if (valid < 0)
+		mark_damaged(l, "work", valid);
+	r = read_record(l);
+	if (r == 0)
+		r = read_init(l);
+	return r < 0 ? r : load_task(l);
+}
+
+static int load_name(struct es_manager *m, struct es_json *json, const struct es_bundle_name *name)
+{
+	struct loading l = { .manager = m, .json = json };
+	int r;
+
+	l.task = es_task_alloc(m, name->namespace_, name->id);
+	if (!l.task)
+		return -ENOMEM;
+	r = load_bundle(&l);
+	es_task_free(l.task);
+	return r;
+}
+
+/* Slots and follows of no task: a delete or a cleanup was interrupted at its very end. */
+static void release_orphans(struct es_manager *m)
+{
+	struct es_exitsnoop *snoop = es_monitor_exitsnoop(m->monitor);
+	cleanup_free uint64_t *ids = NULL;
+	int n;
+
+	n = es_exitsnoop_list(snoop, &ids);
+	for (int i = 0; i < n; i++) {
+		if (es_registry_has_trace_id(m, ids[i]))
+			continue;
+		es_log(ES_LOG_DEBUG, "releasing exit record %llu, which belongs to no task",
+		       (unsigned long long)ids[i]);
+		es_exitsnoop_release(snoop, ids[i]);
+	}
+}
+
+int es_reload(struct es_manager *m, struct es_error *error)
+{
+	cleanup_free struct es_bundle_name *names = NULL;
+	CLEANUP(cleanup_es_json_free) struct es_json *json = NULL;
+	int n, r;
+
+	r = es_json_new(&json);
+	if (r < 0)
+		return r;
+	n = es_bundle_store_list(m->store, &names);
+	if (n < 0)
+		return es_error_set_errno(error, n, "cannot read state directory %s",
+					  es_bundle_store_state_dir(m->store));
+	for (int i = 0; i < n; i++) {
+		r = load_name(m, json, &names[i]);
+		if (r < 0)
+			return es_error_set_errno(error, r, "cannot load task %s/%s",
+						  names[i].namespace_, names[i].id);
+	}
+	es_step("reload.loaded");
+	release_orphans(m);
+	es_step("reload.orphans");
+	r = es_bundle_store_prune(m->store);
+	if (r < 0)
+		es_log(ES_LOG_WARNING, "cannot remove left-over work directories: %s",
+		       strerrordesc_np(-r));
+	es_step("reload.pruned");
+	return 0;
+}
+
+uint64_t es_reload_largest_trace_id(struct es_bundle_store *store)
+{
+	cleanup_free struct es_bundle_name *names = NULL;
+	CLEANUP(cleanup_es_json_free) struct es_json *json = NULL;
+	uint64_t largest = 0;
+	int n;
+
+	n = es_bundle_store_list(store, &names);
+	if (n <= 0 || es_json_new(&json) < 0)
+		return 0;
+	for (int i = 0; i < n; i++) {
+		struct es_task_record record = { 0 };
+		struct es_bundle *bundle;
+
+		if (es_bundle_open(store, names[i].namespace_, names[i].id, &bundle) < 0)
+			continue;
+		if (es_task_record_read(bundle, json, &record) == 0 && record.trace_id > largest)
+			largest = record.trace_id;
+		es_task_record_clear(&record);
+		es_bundle_free(bundle);
+	}
+	return largest;
+}
