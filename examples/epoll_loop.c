@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Many containers in one event loop: no thread, no process and no blocked call for any of them.
+ *
+ *	epoll_loop DIR BUNDLE COUNT
+ */
+#include <embedshim/embedshim.h>
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+static struct es_error error;
+
+static int start_one(struct es_manager *manager, const char *bundle, int number)
+{
+	struct es_task_opts opts = { .size = sizeof(opts), .bundle_dir = bundle, .error = &error };
+	struct es_task *task;
+	char id[32];
+	int r;
+
+	snprintf(id, sizeof(id), "loop-%d", number);
+	r = es_task_create(manager, "default", id, &opts, &task);
+	if (r < 0)
+		return r;
+	r = es_task_start(task, &error);
+	es_task_free(task);
+	return r;
+}
+
+/* Everything that is ready: the descriptor stays readable until next_exit has said 0. */
+static int collect(struct es_manager *manager)
+{
+	struct es_task *task;
+	struct es_exit exit;
+	int n = 0;
+
+	while (es_manager_next_exit(manager, &task, &exit) > 0) {
+		printf("%s: code %d\n", es_task_id(task), exit.code);
+		if (es_task_delete(task, NULL, &error) < 0)
+			fprintf(stderr, "%s\n", error.message);
+		es_task_free(task);
+		n++;
+	}
+	return n;
+}
+
+int main(int argc, char **argv)
+{
+	char root[PATH_MAX], state[PATH_MAX];
+	struct es_manager_opts opts = { .size = sizeof(opts), .error = &error };
+	struct epoll_event event = { .events = EPOLLIN };
+	struct es_manager *manager;
+	int epoll_fd, running = 0;
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: %s DIR BUNDLE COUNT\n", argv[0]);
+		return 2;
+	}
+	snprintf(root, sizeof(root), "%s/root", argv[1]);
+	snprintf(state, sizeof(state), "%s/state", argv[1]);
+	opts.root_dir = root;
+	opts.state_dir = state;
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (es_manager_open(&opts, &manager) < 0 ||
+	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, es_manager_fd(manager), &event) < 0) {
+		fprintf(stderr, "%s\n", error.message);
+		return 1;
+	}
+	while (running < atoi(argv[3]) && start_one(manager, argv[2], running) == 0)
+		running++;
+	if (running < atoi(argv[3]))
+		fprintf(stderr, "%s\n", error.message);
+	while (running > 0 && epoll_wait(epoll_fd, &event, 1, -1) > 0)
+		running -= collect(manager);
+	es_manager_close(manager);
+	return 0;
+}
