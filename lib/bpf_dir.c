@@ -111,16 +111,13 @@ static int choose(struct es_bpf_dir *dir, const char *name, const struct es_bpf_
 		return use_own(dir, &own, opts->error);
 	if (kind == ES_MOUNT_NS_PRIVATE && is_bpffs(HOST_BPFFS))
 		return use_shared(dir, HOST_BPFFS, name, opts->error);
-	if (kind == ES_MOUNT_NS_PRIVATE && opts->require_persistent)
-		return es_error_set(opts->error, -ENOTSUP,
-				    "the mount namespace is private and no bpffs of the host is "
-				    "visible at %s: exit records would not outlive this service",
-				    HOST_BPFFS);
 	snprintf(dir->warning, sizeof(dir->warning),
-		 "the mount namespace %s private and no bpffs of the host is used: exits that "
-		 "happen after this service ends are lost%s",
+		 "the mount namespace %s private and no bpffs of the host is visible at " HOST_BPFFS
+		 ": exits that happen after this service has ended %s lost",
 		 kind == ES_MOUNT_NS_PRIVATE ? "is" : "may be",
-		 kind == ES_MOUNT_NS_PRIVATE ? "" : " if it is");
+		 kind == ES_MOUNT_NS_PRIVATE ? "are" : "would then be");
+	if (opts->require_persistent)
+		return es_error_set(opts->error, -ENOTSUP, "%s", dir->warning);
 	return use_own(dir, &own, opts->error);
 }
 

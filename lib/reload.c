@@ -10,6 +10,7 @@
 #include "exit_status.h"
 #include "fs.h"
 #include "log.h"
+#include "spawn.h"
 #include "step.h"
 
 /* One bundle being loaded. */
@@ -28,11 +29,6 @@ static void mark_damaged(struct loading *l, const char *file, int code)
 	       l->task->namespace_, l->task->id, file, strerrordesc_np(-code));
 }
 
-static char *copy_or_null(const char *s)
-{
-	return s ? strdup(s) : NULL;
-}
-
 /* What a task has whose task.json cannot be read: the manager's defaults. */
 static int assume_record(struct loading *l)
 {
@@ -42,8 +38,9 @@ static int assume_record(struct loading *l)
 	record->trace_id = 0;
 	record->timeout_ms = l->manager->timeout_ms;
 	memcpy(record->boot_id, l->manager->boot_id, sizeof(record->boot_id));
-	record->runtime = copy_or_null(l->manager->runtime);
-	record->oci_bundle = copy_or_null(es_bundle_dir(l->task->bundle));
+	if (es_spawn_find_program(l->manager->runtime, &record->runtime) < 0)
+		record->runtime = strdup(l->manager->runtime);
+	record->oci_bundle = strdup(es_bundle_dir(l->task->bundle));
 	r = es_path_join(&record->runtime_root, l->manager->runtime_root, l->task->namespace_);
 	return r < 0 || !record->runtime || !record->oci_bundle ? -ENOMEM : 0;
 }

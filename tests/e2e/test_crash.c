@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kill -9 at every step of create, start, delete and reload that touches disk, kernel or runtime:
+ * after the next open nothing is left behind, and nothing that ran is lost.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "step.h"
+#include "support.h"
+
+#define STEPS_MAX 256
+
+/* Shared with the child that dies. */
+static struct shared {
+	int die_at; /* number of the step; -1: never */
+	int steps;
+	char names[STEPS_MAX][48];
+	int started; /* es_task_start() has returned 0 */
+	int deleting;
+	int deleted;
+} * shared;
+
+static void count_step(const char *name)
+{
+	int n = shared->steps++;
+
+	if (n < STEPS_MAX)
+		snprintf(shared->names[n], sizeof(shared->names[n]), "%s", name);
+	if (n == shared->die_at)
+		kill(getpid(), SIGKILL);
+}
+
+static void reset_shared(int die_at)
+{
+	memset(shared, 0, sizeof(*shared));
+	shared->die_at = die_at;
+}
+
+/* The whole life of one container that exits with 42 when it is told to. */
+static void live(void *arg)
+{
+	struct env *env = arg;
+	struct box box = { .args = { "/victim", "-w", "/go-life", "exit", "42" } };
+	struct es_manager *m;
+	struct es_task *task;
+
+	es_step_hook = count_step;
+	m = env_open(env);
+	task = box_run(env, m, "life", &box);
+	shared->started = 1;
+	box_go(env, "life");
+	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
+	shared->deleting = 1;
+	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
+	shared->deleted = 1;
+	es_task_free(task);
+	es_manager_close(m);
+}
+
+/* A reload that finds a live task, one that has ended, and a half-made one. */
+static void reload(void *arg)
+{
+	struct es_manager *m;
+
+	es_step_hook = count_step;
+	m = env_open(arg);
+	ck_assert_int_eq(es_manager_settle(m, 20000), 0);
+	es_manager_close(m);
+}
+
+static void die_in_create(const char *name)
+{
+	if (strcmp(name, "create.runtime") == 0)
+		kill(getpid(), SIGKILL);
+}
+
+static void prepare_reload(void *arg)
+{
+	struct env *env = arg;
+	struct es_manager *m = env_open(env);
+	struct box box = { .args = { "/victim", "sleep", "0" } };
+
+	box_run(env, m, "alive", &box);
+	box_run(env, m, "ended", &(struct box){ .args = { "/victim", "exit", "7" } });
+	es_step_hook = die_in_create;
+	box_create(env, m, "half", &box);
+}
+
+static void end_task(struct env *env, struct es_manager *m, const char *id, int code)
+{
+	struct es_task *task;
+	struct es_exit exit;
+
+	ck_assert_msg(es_manager_get(m, "test", id, &task) == 0, "%s is lost", id);
+	if (code == 137)
+		es_task_kill(task, SIGKILL);
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_msg(exit.code == code, "%s: code %d from %s", id, exit.code,
+		      es_exit_source_name(exit.source));
+	ck_assert_msg(es_task_delete(task, NULL, &env->error) == 0, "delete %s: %s", id,
+		      env->error.message);
+	es_task_free(task);
+}
+
+/* After a life that ended at a step: what must be there is, what must not be is not. */
+static void check_life(struct env *env)
+{
+	struct es_manager *m = env_open(env);
+	struct es_task **list;
+	int n;
+
+	ck_assert_int_eq(es_manager_settle(m, 20000), 0);
+	n = es_manager_list(m, "test", &list);
+	ck_assert_int_ge(n, 0);
+	es_task_list_free(list);
+	if (shared->started && !shared->deleting)
+		ck_assert_msg(n == 1, "a started task is lost");
+	if (shared->deleted)
+		ck_assert_int_eq(n, 0);
+	if (n == 1) {
+		struct es_task_state state;
+		struct es_task *task;
+
+		ck_assert_int_eq(es_manager_get(m, "test", "life", &task), 0);
+		ck_assert_int_eq(es_task_state(task, &state), 0);
+		/* An interrupted start goes on in the runtime. */
+		if (state.status == ES_TASK_CREATED && es_task_start(task, &env->error) < 0)
+			wait_until(es_task_state(task, &state) == 0 &&
+				   state.status != ES_TASK_CREATED);
+		es_task_free(task);
+		box_go(env, "life");
+		end_task(env, m, "life", 42);
+	}
+	es_manager_close(m);
+	census_assert_empty(env);
+}
+
+static void check_reload(struct env *env)
+{
+	struct es_manager *m = env_open(env);
+
+	ck_assert_int_eq(es_manager_settle(m, 20000), 0);
+	end_task(env, m, "alive", 137);
+	end_task(env, m, "ended", 7);
+	es_manager_close(m);
+	census_assert_empty(env);
+}
+
+static void print_steps(const char *what)
+{
+	printf("%s:", what);
+	for (int i = 0; i < shared->steps && i < STEPS_MAX; i++)
+		printf(" %s", shared->names[i]);
+	printf(" (%d steps)\n", shared->steps);
+}
+
+static void forget_gates(const struct env *env)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/go-life", env->rootfs);
+	unlink(path);
+}
+
+START_TEST(every_step_of_a_life)
+{
+	struct env env;
+	int steps;
+
+	env_init(&env);
+	reset_shared(-1);
+	ck_assert_int_eq(in_child(live, &env), 0);
+	steps = shared->steps;
+	print_steps("life");
+	for (int i = 0; i < steps; i++) {
+		int status;
+
+		forget_gates(&env);
+		reset_shared(i);
+		status = in_child(live, &env);
+		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+			      "step %d was not reached", i);
+		check_life(&env);
+	}
+	env_clear(&env);
+}
+END_TEST
+
+START_TEST(every_step_of_a_reload)
+{
+	struct env env;
+	int steps = 1;
+
+	env_init(&env);
+	for (int i = -1; i < steps; i++) {
+		int status;
+
+		in_child(prepare_reload, &env);
+		reset_shared(i);
+		status = in_child(reload, &env);
+		if (i < 0) {
+			ck_assert_int_eq(status, 0);
+			steps = shared->steps;
+			print_steps("reload");
+		} else {
+			/* Whether the exit is saved in time moves the number by one or two. */
+			ck_assert(WIFSIGNALED(status) || i > steps - 3);
+		}
+		check_reload(&env);
+	}
+	env_clear(&env);
+}
+END_TEST
+
+/* Not only between the steps. */
+START_TEST(any_moment)
+{
+	int rounds = test_count(30, 300);
+	struct env env;
+
+	env_init(&env);
+	srand(1);
+	for (int i = 0; i < rounds; i++) {
+		pid_t pid;
+
+		forget_gates(&env);
+		reset_shared(-1);
+		pid = start_child(live, &env);
+		usleep((useconds_t)(rand() % 130000));
+		kill_child(pid);
+		check_life(&env);
+	}
+	printf("%d lives killed at random moments: nothing left, nothing lost\n", rounds);
+	env_clear(&env);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = { every_step_of_a_life, every_step_of_a_reload, any_moment };
+
+	require_runtime();
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	return run_suite("crash", tests, sizeof(tests) / sizeof(tests[0]), 900);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A runtime that hangs on one task holds up nobody else. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support.h"
+
+struct wedged {
+	struct env *env;
+	struct es_manager *m;
+	char runtime[PATH_MAX];
+	uint32_t timeout_ms;
+	_Atomic int result; /* of the create that hangs; 1 while it does */
+};
+
+/* Hangs in every command of the task "wedged", and is runc for all others. */
+static void write_wedged_runtime(struct wedged *w)
+{
+	snprintf(w->runtime, sizeof(w->runtime), "%s/wedged-runtime", w->env->dir);
+	write_script(w->runtime, "#!/bin/sh\ncase \"$*\" in *wedged) exec sleep 1000;; esac\n"
+				 "exec runc \"$@\"\n");
+}
+
+static void *create_wedged(void *arg)
+{
+	struct wedged *w = arg;
+	struct es_task_opts opts = { .size = sizeof(opts), .runtime = w->runtime };
+	struct box box = { .args = { "/victim", "sleep", "0" } };
+	struct es_task *task = NULL;
+
+	opts.spec = box_spec(w->env, "wedged", &box);
+	opts.runtime_timeout_ms = w->timeout_ms;
+	w->result = es_task_create(w->m, "test", "wedged", &opts, &task);
+	es_task_free(task);
+	return NULL;
+}
+
+START_TEST(others_go_on)
+{
+	struct env env;
+	struct wedged w = { .env = &env, .timeout_ms = 15000, .result = 1 };
+	pthread_t thread;
+	struct es_task *task;
+	struct es_exit exit;
+	char id[16];
+
+	env_init(&env);
+	write_wedged_runtime(&w);
+	w.m = env_open(&env);
+	ck_assert_int_eq(pthread_create(&thread, NULL, create_wedged, &w), 0);
+	sleep_ms(300);
+	for (int i = 0; i < 50; i++) {
+		snprintf(id, sizeof(id), "other-%d", i);
+		task = box_run(&env, w.m, id, &(struct box){ .args = { "/victim", "exit", "4" } });
+		ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+		ck_assert_int_eq(exit.code, 4);
+		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
+		es_task_free(task);
+	}
+	/* All of that happened while the other call was hanging. */
+	ck_assert_int_eq(w.result, 1);
+	/* Closing does not wait for it either; the hanging call ends by its own deadline. */
+	es_manager_close(w.m);
+	ck_assert_int_eq(w.result, 1);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(w.result, -ETIMEDOUT);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+static void hang_in_create(void *arg)
+{
+	struct wedged *w = arg;
+
+	w->m = env_open(w->env);
+	create_wedged(w);
+}
+
+START_TEST(reopen_does_not_wait)
+{
+	struct env env;
+	struct wedged w = { .env = &env, .timeout_ms = 4000, .result = 1 };
+	struct es_task *task;
+	struct es_exit exit;
+	pid_t pid;
+
+	env_init(&env);
+	write_wedged_runtime(&w);
+	pid = start_child(hang_in_create, &w);
+	sleep_ms(700);
+	kill_child(pid);
+	w.m = env_open(&env);
+	/* The orphaned runtime still hangs, and so will the one that deletes: it is not done. */
+	ck_assert_int_eq(es_manager_settle(w.m, 0), -ETIMEDOUT);
+	task = box_run(&env, w.m, "other", &(struct box){ .args = { "/victim", "exit", "5" } });
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_int_eq(exit.code, 5);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
+	es_task_free(task);
+	ck_assert_int_eq(es_manager_settle(w.m, 0), -ETIMEDOUT);
+	/* Its name stays taken until the deadlines have passed. */
+	{
+		struct es_task_opts opts = { .size = sizeof(opts), .spec = "{}" };
+
+		ck_assert_int_eq(es_task_create(w.m, "test", "wedged", &opts, &task), -EEXIST);
+	}
+	ck_assert_int_eq(es_manager_settle(w.m, 60000), 0);
+	es_manager_close(w.m);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+RUN_SUITE("wedged", 200, others_go_on, reopen_does_not_wait)

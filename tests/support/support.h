@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the tests share: scratch directories, containers, counts of what must not leak. */
+#ifndef ES_TEST_SUPPORT_H
+#define ES_TEST_SUPPORT_H
+
+#include <check.h>
+#include <errno.h>
+#include <embedshim/embedshim.h>
+#include <limits.h>
+#include <stdbool.h>
+
+/* One scratch directory with a root and a state directory and a root file system. */
+struct env {
+	char dir[PATH_MAX / 4];
+	char root[PATH_MAX / 2];
+	char state[PATH_MAX / 2];
+	char rootfs[PATH_MAX / 2];
+	struct es_error error;
+	struct es_manager_opts opts;
+};
+
+/* What a container runs and in what. */
+struct box {
+	const char *args[8];   /* of the container's process, ended by NULL */
+	bool host_pid;	       /* no PID namespace: signals have their default effect on init */
+	uint64_t memory_limit; /* bytes; 0: none */
+	bool terminal;
+};
+
+/* Exit 77 with a reason unless root with BPF and a runtime. */
+void require_runtime(void);
+
+void env_init(struct env *env);
+/* Removes the directory, what is mounted in it and what is pinned. Asserts nothing. */
+void env_clear(struct env *env);
+
+/* Open a manager on the environment or fail the test. */
+struct es_manager *env_open(struct env *env);
+
+/* Text of a config.json for the box, valid for the named task; static buffer per thread. */
+const char *box_spec(const struct env *env, const char *id, const struct box *box);
+/* Write that text to an OCI bundle below the environment; returns its directory (static). */
+const char *box_bundle(const struct env *env, const char *id, const struct box *box);
+
+/* Create (and start) or fail the test. */
+struct es_task *box_create(struct env *env, struct es_manager *m, const char *id,
+			   const struct box *box);
+struct es_task *box_run(struct env *env, struct es_manager *m, const char *id,
+			const struct box *box);
+
+/* Let containers that `victim -w /go-NAME` waits go on. */
+void box_go(const struct env *env, const char *name);
+
+/* Counts of what a test could leave behind, for the environment. */
+struct census {
+	int processes; /* named runc:*, or with the environment's directory in their command line */
+	int mounts;    /* below the environment, without the bpffs of the root */
+	int cgroups;   /* directories with "es-test-<pid>" in their name */
+	int files;     /* below state and root, without what belongs to the manager itself */
+	int slots;     /* trace IDs in the maps; -1: no pins */
+};
+struct census census_take(const struct env *env);
+/* Fails the test when anything is left. The manager must be closed. */
+void census_assert_empty(const struct env *env);
+
+/* Run fn(arg) in a child process and return its wait status. */
+int in_child(void (*fn)(void *arg), void *arg);
+/* Start fn(arg) in a child process, which is killed by the caller; returns its pid. */
+pid_t start_child(void (*fn)(void *arg), void *arg);
+void kill_child(pid_t pid);
+
+/* Sleep. */
+void sleep_ms(int ms);
+/* Poll until the condition holds, at most 20 s. */
+#define wait_until(condition)                                                                      \
+	({                                                                                         \
+		bool ok_ = false;                                                                  \
+		for (int i_ = 0; i_ < 4000 && !(ok_ = (condition)); i_++)                          \
+			sleep_ms(5);                                                               \
+		ok_;                                                                               \
+	})
+
+/* Count of a quick or a long run: the environment variable ES_TEST_LONG selects. */
+int test_count(int quick, int long_run);
+
+/* Write a file, mode 0755. */
+void write_script(const char *path, const char *text);
+
+/* Main of every test program that needs a runtime: runs the suite, 0 or 1. */
+int run_suite(const char *name, const TTest *const *tests, size_t n, double timeout_s);
+
+#define RUN_SUITE(name, timeout_s, ...)                                                            \
+	int main(void)                                                                             \
+	{                                                                                          \
+		const TTest *const tests[] = { __VA_ARGS__ };                                      \
+		return run_suite(name, tests, sizeof(tests) / sizeof(tests[0]), timeout_s);        \
+	}
+
+#endif
