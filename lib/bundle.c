@@ -318,7 +318,7 @@ static int remove_tree(const char *parent, const char *path, struct es_error *er
 	int r;
 
 	fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
 	r = fd < 0 ? es_neg_errno() : es_tree_remove(fd, strrchr(path, '/') + 1);
 	return r < 0 ? es_error_set_errno(error, r, "cannot remove %s", path) : 0;

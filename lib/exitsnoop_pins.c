@@ -39,7 +39,8 @@ static const char *const link_pins[ES_LINK_COUNT] = {
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
 static char load_messages[1024];
 
-static int keep_message(enum libbpf_print_level level, const char *fmt, va_list args)
+static ES_PRINTF(2, 0) int keep_message(enum libbpf_print_level level, const char *fmt,
+					va_list args)
 {
 	size_t n = strlen(load_messages);
 

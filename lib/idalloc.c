@@ -58,14 +58,25 @@ static int to_errno(int code)
 	}
 }
 
-/* CANTOPEN says nothing: the operating system's error does. */
-static int open_errno(sqlite3 *db, int code)
+/*
+ * CANTOPEN says nothing, and the operating system's error is that of sqlite's last try: to open a
+ * file for reading that could not be made. Whether its directory can be written tells more.
+ */
+static int open_errno(sqlite3 *db, const char *path, int code)
 {
 	int system = db ? sqlite3_system_errno(db) : 0;
+	cleanup_free char *dir = NULL;
+	const char *slash;
 
-	if ((code & 0xff) == SQLITE_CANTOPEN && system)
-		return -system;
-	return to_errno(code);
+	if ((code & 0xff) != SQLITE_CANTOPEN || !system)
+		return to_errno(code);
+	slash = strrchr(path, '/');
+	if (system == ENOENT && slash && slash != path) {
+		dir = strndup(path, (size_t)(slash - path));
+		if (dir && access(dir, W_OK) < 0)
+			return es_neg_errno();
+	}
+	return -system;
 }
 
 static int execute(sqlite3 *db, const char *sql)
@@ -214,13 +225,13 @@ static int open_database(struct es_idalloc *a, const struct es_idalloc_opts *opt
 	r = sqlite3_open_v2(opts->path, &a->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (r != SQLITE_OK)
-		return open_errno(a->db, r);
+		return open_errno(a->db, opts->path, r);
 	if (chmod(opts->path, 0600) < 0 && errno != EROFS && errno != ENOENT)
 		return es_neg_errno();
 	sqlite3_extended_result_codes(a->db, 1);
 	sqlite3_busy_timeout(a->db, timeout > INT32_MAX ? INT32_MAX : (int)timeout);
 	r = execute(a->db, "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;");
-	return r == SQLITE_OK ? set_up(a->db) : open_errno(a->db, r);
+	return r == SQLITE_OK ? set_up(a->db) : open_errno(a->db, opts->path, r);
 }
 
 int es_idalloc_open(const struct es_idalloc_opts *caller_opts, struct es_idalloc **ret)
