@@ -20,11 +20,16 @@ static void sanitize(char *text)
 /* A cut may have split a multi-byte character: drop its first bytes. */
 static void trim_split_character(char *text, size_t n)
 {
-	size_t start = n;
+	size_t start = n, need;
+	unsigned char lead;
 
-	while (start > 0 && n - start < 4 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
+	while (start > 0 && n - start < 3 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
 		start--;
-	if (start > 0 && ((unsigned char)text[start - 1] & 0xc0) == 0xc0)
+	if (start == 0)
+		return;
+	lead = (unsigned char)text[start - 1];
+	need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+	if (n - (start - 1) < need)
 		text[start - 1] = '\0';
 }
 

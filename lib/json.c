@@ -84,21 +84,31 @@ static bool is_utf8(const unsigned char *s, size_t n)
 	return true;
 }
 
+/* Nothing of an earlier document may be taken for part of one that was refused. */
+static void forget(struct es_json *json)
+{
+	sqlite3_exec(json->db, "DELETE FROM doc", NULL, NULL, NULL);
+}
+
 int es_json_load(struct es_json *json, const char *text, size_t size)
 {
 	int r, changed;
 
-	if (size > INT32_MAX || !is_utf8((const unsigned char *)text, size))
+	if (size > INT32_MAX || !is_utf8((const unsigned char *)text, size)) {
+		forget(json);
 		return -EBADMSG;
+	}
 	sqlite3_bind_text(json->load, 1, text, (int)size, SQLITE_STATIC);
 	r = sqlite3_step(json->load);
 	changed = sqlite3_changes(json->db);
 	sqlite3_reset(json->load);
 	sqlite3_clear_bindings(json->load);
-	if (r == SQLITE_NOMEM || r == SQLITE_TOOBIG)
+	if (r == SQLITE_NOMEM || r == SQLITE_TOOBIG) {
+		forget(json);
 		return -ENOMEM;
+	}
 	if (r != SQLITE_DONE || changed != 1) {
-		sqlite3_exec(json->db, "DELETE FROM doc", NULL, NULL, NULL);
+		forget(json);
 		return -EBADMSG;
 	}
 	return 0;
@@ -140,12 +150,9 @@ int es_json_get_string(struct es_json *json, const char *path, char **ret)
 		r = -EBADMSG;
 	} else {
 		const char *text = (const char *)sqlite3_column_text(json->type, 1);
-		int size = sqlite3_column_bytes(json->type, 1);
 
 		if (!text)
 			r = -ENOMEM;
-		else if (strlen(text) != (size_t)size)
-			r = -EBADMSG;
 		else if (!(*ret = strdup(text)))
 			r = -ENOMEM;
 	}

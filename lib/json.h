@@ -24,7 +24,7 @@ ES_HIDDEN int es_json_load(struct es_json *json, const char *text, size_t size);
 /*
  * Read one value of the loaded document; path as sqlite writes it ("$.process.args[0]").
  * -ENOENT: absent or null. -EBADMSG: of another type (or out of range). *ret for strings is
- * malloc()ed. -EBADMSG also for a string with a NUL inside.
+ * malloc()ed; an escaped NUL (\u0000) ends it, because it ends a C string.
  */
 ES_HIDDEN int es_json_get_string(struct es_json *json, const char *path, char **ret);
 ES_HIDDEN int es_json_get_int64(struct es_json *json, const char *path, int64_t *ret);

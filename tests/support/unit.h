@@ -19,7 +19,8 @@ void scratch_clear(void);
 /* A path in it; a static buffer for each of the last 8 calls. */
 const char *scratch(const char *name);
 
-/* Go on in a mount namespace of its own; false: not possible (no root), and the reason is printed. */
+/* Go on in a mount namespace of its own; false: not possible (no root), and the reason is printed.
+ */
 bool private_mounts_possible(void);
 
 #endif

@@ -125,6 +125,13 @@ static void *thread_execs_signal(void *arg)
 	return NULL;
 }
 
+static void *thread_sleeps(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
 static void spin_until_go(long seed)
 {
 	while (!go)
@@ -257,7 +264,7 @@ static void kind_race_core(void)
 
 static void kind_sleep(void)
 {
-	start_threads(race_exit, 2); /* never told to go */
+	start_threads(thread_sleeps, 2);
 	for (;;)
 		pause();
 }
