@@ -269,6 +269,12 @@ static void kind_sleep(void)
 		pause();
 }
 
+static void kind_pause(void)
+{
+	for (;;)
+		pause();
+}
+
 static void kind_oom_child(void)
 {
 	int status;
@@ -298,6 +304,7 @@ static const struct {
 	{ "race-threads", kind_race_threads },
 	{ "race-core", kind_race_core },
 	{ "sleep", kind_sleep },
+	{ "pause", kind_pause },
 	{ "oom", use_memory },
 	{ "oom-child", kind_oom_child },
 };
