@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 	struct es_manager_opts opts = { .size = sizeof(opts), .error = &error };
 	struct epoll_event event = { .events = EPOLLIN };
 	struct es_manager *manager;
-	int epoll_fd, running = 0;
+	int epoll_fd, running = 0, failed;
 
 	if (argc != 4) {
 		fprintf(stderr, "usage: %s DIR BUNDLE COUNT\n", argv[0]);
@@ -70,10 +70,11 @@ int main(int argc, char **argv)
 	}
 	while (running < atoi(argv[3]) && start_one(manager, argv[2], running) == 0)
 		running++;
-	if (running < atoi(argv[3]))
+	failed = running < atoi(argv[3]);
+	if (failed)
 		fprintf(stderr, "%s\n", error.message);
 	while (running > 0 && epoll_wait(epoll_fd, &event, 1, -1) > 0)
 		running -= collect(manager);
 	es_manager_close(manager);
-	return 0;
+	return failed;
 }

@@ -52,8 +52,8 @@ int main(int argc, char **argv)
 		es_task_free(task);
 	}
 	es_manager_close(manager);
-	if (r < 0)
-		return fail("run", &error);
+	if (r != 0)
+		return r < 0 ? fail("run", &error) : r;
 	printf("%s: exit code %d, signal %d, known from %s\n", argv[3], exit.code, exit.signal,
 	       es_exit_source_name(exit.source));
 	return exit.code;

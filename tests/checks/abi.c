@@ -42,7 +42,8 @@ OFFSET(es_task_opts, error, 80);
 
 int main(void)
 {
-	/* The compiler has done the work; what is left is the library that came with the headers. */
+	/* The compiler has done the work; what is left is the library that came with the headers.
+	 */
 	printf("abi: library %s, headers %d.%d.%d\n", es_version(), ES_VERSION_MAJOR,
 	       ES_VERSION_MINOR, ES_VERSION_PATCH);
 	return 0;
