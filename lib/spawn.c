@@ -183,6 +183,12 @@ static CHILD_CODE int run_child(void *arg)
 	return 127;
 }
 
+/*
+ * clone(2) by glibc's other name: sanitizers replace clone() with one that runs their fork handlers
+ * on both sides, which the child must not do on shared memory.
+ */
+extern int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+
 /* Environment */
 
 static bool is_dropped(const char *variable, const char *const *drop)
@@ -230,7 +236,7 @@ static int clone_child(struct child *c, struct es_pidref *ret)
 	/* A handler of the host must not run in the child: it would run on shared memory. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pid = clone(run_child, stack + CHILD_STACK_SIZE, flags, c, &pidfd);
+	pid = __clone(run_child, stack + CHILD_STACK_SIZE, flags, c, &pidfd);
 	if (pid < 0)
 		r = es_neg_errno();
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

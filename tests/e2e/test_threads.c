@@ -37,7 +37,8 @@ static void *wait_for(void *arg)
 
 static void one_life(struct work *w, int round)
 {
-	struct es_task_opts opts = { .size = sizeof(opts) };
+	struct es_error error = { 0 };
+	struct es_task_opts opts = { .size = sizeof(opts), .error = &error };
 	struct box box = { .args = { "/victim", "sleep", "0" } };
 	struct es_task *task, *same;
 	struct es_task_state state;
@@ -48,7 +49,7 @@ static void one_life(struct work *w, int round)
 	snprintf(id, sizeof(id), "t-%d-%d", w->number, round);
 	opts.spec = box_spec(w->env, id, &box);
 	if (es_task_create(w->m, "test", id, &opts, &task) < 0) {
-		check(w, false, "create");
+		check(w, false, error.message);
 		return;
 	}
 	check(w, es_manager_get(w->m, "test", id, &same) == 0 && same == task, "get");

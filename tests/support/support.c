@@ -181,7 +181,9 @@ const char *box_spec(const struct env *env, const char *id, const struct box *bo
 	for (int i = 0; box->args[i]; i++)
 		ADD("%s\"%s\"", i ? "," : "", box->args[i]);
 	ADD("]},\"root\":{\"path\":\"%s\",\"readonly\":false},\"mounts\":["
-	    "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"}],"
+	    "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
+	    /* runc makes files in it, and all containers share the root file system. */
+	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],"
 	    "\"linux\":{\"cgroupsPath\":\"/es-test-%d-%s\",",
 	    env->rootfs, test_pid, id);
 	if (box->memory_limit)
