@@ -106,8 +106,10 @@ int es_runc_log_last_error(const char *path, off_t offset, char **ret)
 
 int es_runc_message_is_not_found(const char *message)
 {
-	/* runc 1.1 and later: "container does not exist"; crun: "error opening file
-	   `/run/crun/ID/status`: No such file or directory". */
+	/* runc 1.1 and later: "container does not exist". crun: "error opening file
+	   `ROOT/ID/status`: No such file or directory" from start, "cannot open directory
+	   'ROOT/ID': No such file or directory" from delete. */
 	return strstr(message, "does not exist") != NULL ||
-	       (strstr(message, "/status") && strstr(message, "No such file or directory"));
+	       (strstr(message, "No such file or directory") != NULL &&
+		(strstr(message, "/status") || strstr(message, "cannot open directory")));
 }
