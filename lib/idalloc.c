@@ -14,6 +14,9 @@
 #define DEFAULT_BLOCK	     1024
 #define DEFAULT_BUSY_TIMEOUT 1000
 
+/* sqlite's limit (MAX_PATHNAME of its Unix VFS), less the suffix of the journal. */
+#define PATH_LENGTH_MAX (512 - 16)
+
 /* "ESid", so that another program's database is not taken for ours. */
 #define APPLICATION_ID 0x45536964
 #define SCHEMA_VERSION 1
@@ -219,6 +222,8 @@ static int open_database(struct es_idalloc *a, const struct es_idalloc_opts *opt
 	struct stat st;
 	int r;
 
+	if (strlen(opts->path) > PATH_LENGTH_MAX)
+		return -ENAMETOOLONG;
 	/* sqlite would open a FIFO and wait, and take a directory for a disk error. */
 	if (stat(opts->path, &st) == 0 && !S_ISREG(st.st_mode))
 		return -EBADMSG;

@@ -104,9 +104,12 @@ void es_monitor_close(struct es_monitor *m)
 
 	if (!m)
 		return;
-	/* In a forked child the pins belong to the parent. */
-	if (!used_after_fork(m) && es_exitsnoop_list(m->snoop, &ids) == 0)
-		es_exitsnoop_close_and_unpin(TAKE_PTR(m->snoop));
+	/* In a forked child the pins and the lock belong to the parent. */
+	if (!used_after_fork(m)) {
+		if (es_exitsnoop_list(m->snoop, &ids) == 0)
+			es_exitsnoop_close_and_unpin(TAKE_PTR(m->snoop));
+		es_root_unlock(m->lock_fd);
+	}
 	monitor_free(m);
 }
 

@@ -85,3 +85,8 @@ int es_root_lock(const char *root_dir, struct es_error *error)
 	}
 	return TAKE_FD(fd);
 }
+
+void es_root_unlock(int fd)
+{
+	flock(fd, LOCK_UN);
+}

@@ -14,4 +14,7 @@
  */
 ES_HIDDEN int es_root_lock(const char *root_dir, struct es_error *error);
 
+/* Give the lock up at once, also if a forked child still has the descriptor. */
+ES_HIDDEN void es_root_unlock(int fd);
+
 #endif

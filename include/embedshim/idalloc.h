@@ -43,6 +43,7 @@ struct es_idalloc_opts {
  * @retval -EROFS    The database or its directory cannot be written.
  * @retval -EACCES   Permission denied.
  * @retval -ENOENT   The directory of path does not exist.
+ * @retval -ENAMETOOLONG  path is longer than 496 bytes, which is what sqlite can open.
  * @retval -EBADMSG  The file is damaged or is not a database of this library.
  * @retval -ENOSPC   No room on the filesystem.
  * @retval -EOVERFLOW floor leaves no ID below 2^63.

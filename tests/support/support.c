@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,9 @@
 #ifndef ES_VICTIM
 #error "the path of the victim program must be given"
 #endif
+
+/* Names the scratch directories, so that the runner finds those of tests that have failed. */
+static int runner_pid;
 
 /* Containers of concurrent test programs must not meet in a cgroup. */
 static int test_pid;
@@ -90,7 +94,8 @@ void env_init(struct env *env)
 
 	memset(env, 0, sizeof(*env));
 	test_pid = getpid();
-	snprintf(env->dir, sizeof(env->dir), "%s/es-test-XXXXXX", tmp ? tmp : "/tmp");
+	snprintf(env->dir, sizeof(env->dir), "%s/es-test-%d-XXXXXX", tmp ? tmp : "/tmp",
+		 runner_pid);
 	ck_assert_ptr_nonnull(mkdtemp(env->dir));
 	chmod(env->dir, 0711);
 	snprintf(env->root, sizeof(env->root), "%s/root", env->dir);
@@ -395,6 +400,25 @@ void kill_child(pid_t pid)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 }
 
+/* A test that fails does not come to its env_clear(). */
+static void clear_leftovers(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	char pattern[PATH_MAX];
+	glob_t found_dirs;
+
+	snprintf(pattern, sizeof(pattern), "%s/es-test-%d-*", tmp ? tmp : "/tmp", runner_pid);
+	if (glob(pattern, 0, NULL, &found_dirs) != 0)
+		return;
+	for (size_t i = 0; i < found_dirs.gl_pathc; i++) {
+		struct env env = { 0 };
+
+		snprintf(env.dir, sizeof(env.dir), "%s", found_dirs.gl_pathv[i]);
+		env_clear(&env);
+	}
+	globfree(&found_dirs);
+}
+
 int run_suite(const char *name, const TTest *const *tests, size_t n, double timeout_s)
 {
 	Suite *suite = suite_create(name);
@@ -408,7 +432,9 @@ int run_suite(const char *name, const TTest *const *tests, size_t n, double time
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
+	runner_pid = getpid();
 	srunner_run_all(runner, CK_NORMAL);
+	clear_leftovers();
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed != 0;

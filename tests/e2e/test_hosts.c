@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hosts of every kind: PID 1 of a container, one that ignores SIGCHLD, several on one machine. */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "exitsnoop_pins.h"
+#include "fs.h"
+#include "support.h"
+
+static const struct box exits_with_3 = { .args = { "/victim", "exit", "3" } };
+
+/* The whole life of one container on this environment. */
+static void live(struct env *env)
+{
+	struct es_manager *m = env_open(env);
+	struct es_task *task;
+	struct es_exit exit;
+
+	task = box_run(env, m, "life", &exits_with_3);
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_int_eq(exit.code, 3);
+	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+}
+
+START_TEST(long_paths)
+{
+	struct env env;
+	char deep[PATH_MAX / 2];
+
+	env_init(&env);
+	snprintf(deep, sizeof(deep), "%s", env.dir);
+	for (int i = 0; i < 6; i++)
+		strcat(deep, "/a-directory-with-a-rather-long-name-as-temporary-ones-have");
+	ck_assert_int_eq(es_dir_make_all(deep, 0711), 0);
+	snprintf(env.root, sizeof(env.root), "%.1000s/root", deep);
+	snprintf(env.state, sizeof(env.state), "%.1000s/state", deep);
+	live(&env);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+START_TEST(several_managers)
+{
+	struct env a, b;
+	struct es_manager *m;
+	struct es_task *task;
+	struct es_exit exit;
+
+	env_init(&a);
+	env_init(&b);
+	m = env_open(&a);
+	task = box_run(&a, m, "life", &(struct box){ .args = { "/victim", "pause", "0" } });
+	/* Another one comes and goes. The same ID in another state directory is another task. */
+	{
+		struct es_manager *other = env_open(&b);
+		struct es_task *same;
+
+		same = box_run(&b, other, "life-b", &exits_with_3);
+		ck_assert_int_eq(es_task_wait(same, 20000, &exit), 0);
+		ck_assert_int_eq(exit.code, 3);
+		ck_assert_int_eq(es_task_delete(same, NULL, &b.error), 0);
+		es_task_free(same);
+		es_manager_close(other);
+	}
+	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_int_eq(exit.code, 137);
+	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
+	ck_assert_int_eq(es_task_delete(task, NULL, &a.error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	census_assert_empty(&b);
+	census_assert_empty(&a);
+	env_clear(&b);
+	env_clear(&a);
+}
+END_TEST
+
+/* As PID 1 of a PID namespace: orphans become ours, and a container's zombie is ours to reap. */
+static void live_as_first_process(struct env *env)
+{
+	struct es_manager *m;
+	struct es_task *task;
+	struct es_task_state state;
+	struct es_exit exit;
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	ck_assert_int_eq(mount("proc", "/proc", "proc", 0, NULL), 0);
+	m = env_open(env);
+	/* A node container: the namespace is held by its init, which is us. */
+	ck_assert_ptr_null(es_manager_warning(m));
+	task = box_run(env, m, "life", &(struct box){ .args = { "/victim", "pause", "0" } });
+	ck_assert_int_eq(es_task_state(task, &state), 0);
+	ck_assert_int_eq(kill(state.pid, 0), 0);
+	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_int_eq(exit.code, 137);
+	ck_assert_int_eq(exit.pid, state.pid);
+	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
+	ck_assert_int_eq(kill(state.pid, 0), -1);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	live(env);
+}
+
+struct nested {
+	struct env *env;
+	int depth;
+};
+
+static void enter_namespace(void *arg)
+{
+	struct nested *n = arg;
+
+	if (n->depth-- == 0) {
+		live_as_first_process(n->env);
+		return;
+	}
+	ck_assert_int_eq(unshare(CLONE_NEWPID), 0);
+	if (in_child(enter_namespace, n) != 0)
+		_exit(1);
+}
+
+START_TEST(nested_pid_namespaces)
+{
+	for (int depth = 1; depth <= 2; depth++) {
+		struct env env;
+		struct nested n = { .env = &env, .depth = depth };
+
+		env_init(&env);
+		ck_assert_int_eq(in_child(enter_namespace, &n), 0);
+		census_assert_empty(&env);
+		env_clear(&env);
+	}
+}
+END_TEST
+
+static void live_without_sigchld(void *arg)
+{
+	signal(SIGCHLD, SIG_IGN);
+	live(arg);
+}
+
+static void reap_everything(int signal)
+{
+	(void)signal;
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+}
+
+static void live_with_greedy_reaper(void *arg)
+{
+	struct sigaction action = { .sa_handler = reap_everything, .sa_flags = SA_RESTART };
+
+	sigaction(SIGCHLD, &action, NULL);
+	live(arg);
+}
+
+START_TEST(hosts_that_take_our_children)
+{
+	struct env env;
+
+	env_init(&env);
+	ck_assert_int_eq(in_child(live_without_sigchld, &env), 0);
+	ck_assert_int_eq(in_child(live_with_greedy_reaper, &env), 0);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+/* A script that runs the runtime as a child: the container's process is nobody's we started. */
+START_TEST(wrapped_runtime)
+{
+	char wrapper[PATH_MAX];
+	struct env env;
+
+	env_init(&env);
+	snprintf(wrapper, sizeof(wrapper), "%s/wrapper", env.dir);
+	write_script(wrapper,
+		     "#!/bin/sh\n/bin/true\nrunc \"$@\"\nstatus=$?\n/bin/true\nexit $status\n");
+	env.opts.runtime = wrapper;
+	live(&env);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+START_TEST(streams)
+{
+	struct es_task_opts opts = { .size = sizeof(opts) };
+	struct box box = { .args = { "/busybox", "sh", "-c", "echo to-out; echo to-err >&2" } };
+	char fifo[PATH_MAX], file[PATH_MAX], uri[PATH_MAX + 16], path[PATH_MAX], buffer[64], *text;
+	struct env env;
+	struct es_manager *m;
+	struct es_task *task;
+	ssize_t n;
+	int fd;
+
+	env_init(&env);
+	opts.error = &env.error;
+	snprintf(path, sizeof(path), "cp /bin/busybox %s/busybox", env.rootfs);
+	if (system(path) != 0) {
+		printf("SKIPPED streams: busybox is not installed\n");
+		env_clear(&env);
+		return;
+	}
+	snprintf(fifo, sizeof(fifo), "%s/fifo", env.dir);
+	snprintf(file, sizeof(file), "%s/log", env.dir);
+	snprintf(uri, sizeof(uri), "file://%s", file);
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	m = env_open(&env);
+	opts.spec = box_spec(&env, "life", &box);
+	opts.stdout_path = fifo;
+	opts.stderr_path = uri;
+	ck_assert_int_eq(es_task_create(m, "test", "life", &opts, &task), 0);
+	ck_assert_int_eq(es_task_start(task, &env.error), 0);
+	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
+	n = read(fd, buffer, sizeof(buffer));
+	ck_assert_int_eq(n, 7);
+	ck_assert_int_eq(memcmp(buffer, "to-out\n", 7), 0);
+	/* Nobody holds the other end any more: not we, and the container is gone. */
+	ck_assert_int_eq(read(fd, buffer, sizeof(buffer)), 0);
+	close(fd);
+	ck_assert_int_eq(es_file_read(AT_FDCWD, file, 100, &text, NULL), 0);
+	ck_assert_str_eq(text, "to-err\n");
+	free(text);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+/* The caller makes the bundle, mounts a root file system in it, and then creates the task. */
+START_TEST(prepared_bundle)
+{
+	struct es_bundle_opts bundle_opts = { .size = sizeof(bundle_opts) };
+	struct es_task_opts opts = { .size = sizeof(opts) };
+	char spec[16384], *root;
+	struct es_bundle *bundle;
+	struct es_manager *m;
+	struct es_task *task;
+	struct es_exit exit;
+	struct env env;
+
+	env_init(&env);
+	opts.error = bundle_opts.error = &env.error;
+	m = env_open(&env);
+	/* root.path "rootfs", relative to the bundle. */
+	snprintf(spec, sizeof(spec), "%s", box_spec(&env, "life", &exits_with_3));
+	root = strstr(spec, env.rootfs);
+	memmove(root + 6, root + strlen(env.rootfs), strlen(root + strlen(env.rootfs)) + 1);
+	memcpy(root, "rootfs", 6);
+	bundle_opts.spec = spec;
+	ck_assert_int_eq(
+		es_bundle_create(es_manager_bundles(m), "test", "life", &bundle_opts, &bundle), 0);
+	ck_assert_int_eq(mount(env.rootfs, es_bundle_rootfs(bundle), NULL, MS_BIND, NULL), 0);
+	ck_assert_msg(es_task_create(m, "test", "life", &opts, &task) == 0, "%s",
+		      env.error.message);
+	ck_assert_str_eq(es_task_bundle_dir(task), es_bundle_dir(bundle));
+	es_bundle_free(bundle);
+	ck_assert_int_eq(es_task_start(task, &env.error), 0);
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_int_eq(exit.code, 3);
+	/* Delete unmounts it. */
+	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+/* No room for the files of one more task; those that run are not touched by it. */
+START_TEST(full_state_directory)
+{
+	struct es_task_opts opts = { .size = sizeof(opts) };
+	struct es_task *task, *second = NULL;
+	struct env env;
+	struct es_manager *m;
+	struct es_exit exit;
+	int created = 0, r;
+
+	env_init(&env);
+	opts.error = &env.error;
+	ck_assert_int_eq(mkdir(env.state, 0711), 0);
+	ck_assert_int_eq(mount("tmpfs", env.state, "tmpfs", 0, "nr_inodes=60"), 0);
+	m = env_open(&env);
+	task = box_run(&env, m, "first", &(struct box){ .args = { "/victim", "pause", "0" } });
+	for (;;) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "more-%d", created);
+		opts.spec = box_spec(&env, id, &exits_with_3);
+		r = es_task_create(m, "test", id, &opts, &second);
+		if (r < 0)
+			break;
+		created++;
+		es_task_free(second);
+	}
+	ck_assert_msg(r == -ENOSPC || r == -EIO, "%d: %s", r, env.error.message);
+	ck_assert_ptr_nonnull(strstr(env.error.message, "No space left on device")
+				      ?: strstr(env.error.message, "no space left on device"));
+	for (int i = 0; i < created; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "more-%d", i);
+		ck_assert_int_eq(es_manager_get(m, "test", id, &second), 0);
+		ck_assert_int_eq(es_task_delete(second, NULL, &env.error), 0);
+		es_task_free(second);
+	}
+	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_int_eq(exit.code, 137);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	ck_assert_int_eq(umount(env.state), 0);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+/* Another build takes over while watched processes keep ending: none is lost. */
+START_TEST(upgrade_under_load)
+{
+	enum { PROCESSES = 40 };
+	int rounds = test_count(20, 200), lost = 0;
+	struct es_monitor_opts opts = { .size = sizeof(opts) };
+	struct es_monitor *monitor;
+	uint64_t id = 1;
+	struct env env;
+
+	env_init(&env);
+	opts.root_dir = env.root;
+	ck_assert_int_eq(es_monitor_open(&opts, &monitor), 0);
+	for (int round = 0; round < rounds; round++) {
+		pid_t pids[PROCESSES], killer;
+
+		for (int i = 0; i < PROCESSES; i++) {
+			pids[i] = fork();
+			if (pids[i] == 0) {
+				pause();
+				_exit(0);
+			}
+			ck_assert_int_eq(es_monitor_watch(monitor, id + (uint64_t)i, pids[i]), 0);
+		}
+		es_monitor_close(monitor);
+		killer = fork();
+		if (killer == 0) {
+			for (int i = 0; i < PROCESSES; i++) {
+				kill(pids[i], SIGKILL);
+				usleep(1000);
+			}
+			_exit(0);
+		}
+		es_exitsnoop_build_salt++;
+		ck_assert_int_eq(es_monitor_open(&opts, &monitor), 0);
+		waitpid(killer, NULL, 0);
+		for (int i = 0; i < PROCESSES; i++) {
+			struct es_exit exit = { 0 };
+
+			waitpid(pids[i], NULL, 0);
+			es_monitor_resume(monitor, id + (uint64_t)i);
+			if (es_monitor_exit(monitor, id + (uint64_t)i, &exit) != 0 ||
+			    exit.source != ES_EXIT_BPF || exit.signal != SIGKILL)
+				lost++;
+			es_monitor_forget(monitor, id + (uint64_t)i);
+		}
+		id += PROCESSES;
+	}
+	printf("%d upgrades while %d processes ended: %d lost\n", rounds, rounds * PROCESSES, lost);
+	ck_assert_int_eq(lost, 0);
+	es_monitor_close(monitor);
+	env_clear(&env);
+}
+END_TEST
+
+RUN_SUITE("hosts", 300, long_paths, several_managers, nested_pid_namespaces,
+	  hosts_that_take_our_children, wrapped_runtime, streams, prepared_bundle,
+	  full_state_directory, upgrade_under_load)
