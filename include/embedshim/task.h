@@ -84,9 +84,11 @@ struct es_task_state {
  * @brief Create a container: `runc create`, with its exit slot reserved before anything runs.
  *
  * When it fails, nothing of it is left: no process, mount, cgroup, file or map entry. A file
- * system that the caller mounted at the bundle's rootfs is unmounted, except under bundle_dir.
- * If the runtime is wedged so that cleaning up takes longer than its deadline, the call returns
- * and the rest is done behind es_manager_fd(); until then the ID is taken.
+ * system that the caller mounted at the bundle's rootfs is unmounted, except under bundle_dir. A
+ * bundle that the caller made in the store goes with it unless the call failed before it came to
+ * use it: es_bundle_remove() does no harm in either case. If the runtime is wedged so that cleaning
+ * up takes longer than its deadline, the call returns and the rest is done behind es_manager_fd();
+ * until then the ID is taken.
  *
  * @param manager     The manager.
  * @param namespace_  Namespace; see es_identifier_check().
