@@ -167,6 +167,8 @@ ES_API int es_manager_list(struct es_manager *manager, const char *namespace_,
 
 /**
  * @brief Free an array from es_manager_list() with all its references. Accepts NULL.
+ *
+ * A caller that keeps the references sets the first entry to NULL: then only the array is freed.
  * @par Threads  Must be the last use of the array.
  * @par Blocking Never.
  * @since 0.1
