@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hosts of every kind: PID 1 of a container, one that ignores SIGCHLD, several on one machine. */
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -157,9 +158,12 @@ static void live_without_sigchld(void *arg)
 
 static void reap_everything(int signal)
 {
+	int saved = errno;
+
 	(void)signal;
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
+	errno = saved;
 }
 
 static void live_with_greedy_reaper(void *arg)
