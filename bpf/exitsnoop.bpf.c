@@ -3,7 +3,8 @@
  * Records how watched processes end, and follows what an OCI runtime forks until user space has
  * told which of the processes is the container's.
  *
- * Everything unrelated pays for is one failed lookup in `marks` per fork and per thread exit.
+ * Everything unrelated pays for is one failed lookup in `marks` per fork and per thread exit, and a
+ * look at the exiting process's oom_mm.
  */
 #include "kernel.h"
 
@@ -42,6 +43,26 @@ struct {
 	__type(key, struct exitsnoop_followed_key);
 	__type(value, struct exitsnoop_record);
 } followed SEC(".maps");
+
+/* Sizes of the next two as that of `exits`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct exitsnoop_cgroup);
+} cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u64);
+} oom_seen SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, EXITSNOOP_WAKEUPS_SIZE);
+} wakeups SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -94,7 +115,7 @@ static __always_inline void own_namespace(struct task_struct *t, __u32 *level, _
  * Cgroup v1 has no single cgroup: there it is the memory hierarchy's, the one OOM kills are counted
  * in. On v2 that controller may be enabled for an ancestor only: there it is the process's own.
  */
-static __always_inline __u64 cgroup_id(struct task_struct *t)
+static __always_inline struct cgroup *cgroup_of(struct task_struct *t)
 {
 	struct css_set *set = BPF_CORE_READ(t, cgroups);
 	struct cgroup_subsys_state *css = NULL;
@@ -105,8 +126,25 @@ static __always_inline __u64 cgroup_id(struct task_struct *t)
 				      bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) *
 					      sizeof(css));
 	if (css && BPF_CORE_READ(css, cgroup, root, hierarchy_id))
-		return BPF_CORE_READ(css, cgroup, kn, id);
-	return BPF_CORE_READ(set, dfl_cgrp, kn, id);
+		return BPF_CORE_READ(css, cgroup);
+	return BPF_CORE_READ(set, dfl_cgrp);
+}
+
+/* Count an OOM kill for every task whose cgroup t is in or below. */
+static __always_inline void count_oom_kill(struct task_struct *t)
+{
+	struct cgroup *cgroup = cgroup_of(t);
+
+	for (int i = 0; i < EXITSNOOP_CGROUP_DEPTH && cgroup; i++) {
+		__u64 id = BPF_CORE_READ(cgroup, kn, id);
+		struct exitsnoop_cgroup *of = bpf_map_lookup_elem(&cgroups, &id);
+
+		if (of) {
+			__sync_fetch_and_add(&of->oom_kills, 1);
+			bpf_ringbuf_output(&wakeups, &id, sizeof(id), BPF_RB_FORCE_WAKEUP);
+		}
+		cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
+	}
 }
 
 /* What there is to know about the thread group of t, whose wait status is known. */
@@ -124,9 +162,9 @@ static __always_inline void fill_exited(struct exitsnoop_record *r, struct task_
 	r->user_ns = BPF_CORE_READ(signal, utime) + BPF_CORE_READ(t, utime);
 	r->system_ns = BPF_CORE_READ(signal, stime) + BPF_CORE_READ(t, stime);
 	r->peak_rss_pages = BPF_CORE_READ(signal, maxrss);
-	r->cgroup_id = cgroup_id(t);
+	r->cgroup_id = BPF_CORE_READ(cgroup_of(t), kn, id);
 	/* Also set on a process that was found dying of something else. */
-	if (BPF_CORE_READ(signal, oom_mm) && (status & 0x7f) == 9)
+	if (BPF_CORE_READ(signal, oom_mm) && (status & 0x7f) == SIGKILL)
 		r->flags |= EXITSNOOP_OOM;
 	BPF_CORE_READ_STR_INTO(&r->comm, leader, comm);
 }
@@ -270,6 +308,13 @@ static __always_inline void record_followed(struct exitsnoop_mark *mark,
 		record_exit(mark->trace_id, record);
 }
 
+/* The OOM killer also sets oom_mm of a process that it found dying of something else. */
+static __always_inline bool died_of_oom(struct signal_struct *signal)
+{
+	return BPF_CORE_READ(signal, live.counter) == 0 &&
+	       (BPF_CORE_READ(signal, group_exit_code) & 0x7f) == SIGKILL;
+}
+
 SEC("raw_tracepoint/sched_process_exit")
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -280,11 +325,14 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct signal_struct *signal;
 	int status;
 
+	task = (struct task_struct *)bpf_get_current_task();
+	signal = BPF_CORE_READ(task, signal);
+	/* Any process of a container, watched or not. */
+	if (BPF_CORE_READ(signal, oom_mm) && died_of_oom(signal))
+		count_oom_kill(task);
 	if (!mark)
 		return 0;
-	task = (struct task_struct *)bpf_get_current_task();
 	leader = BPF_CORE_READ(task, group_leader);
-	signal = BPF_CORE_READ(task, signal);
 	/* An exec from another thread keeps number and start time; a reused number does not. */
 	if (mark->start_ns != BPF_CORE_READ(leader, start_boottime)) {
 		bpf_map_delete_elem(&marks, &tgid);

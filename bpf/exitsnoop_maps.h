@@ -78,6 +78,21 @@ struct exitsnoop_mark {
 	__u32 pad;
 };
 
+/* Map `cgroups`: cgroup ID -> the task whose cgroup it is, and what the OOM killer did below it. */
+struct exitsnoop_cgroup {
+	__u64 trace_id;
+	__u64 oom_kills; /* counted by BPF */
+};
+
+/* Map `oom_seen`: cgroup ID -> oom_kills that user space has told its caller about. */
+
+/* Map `wakeups`: a ring buffer of cgroup IDs in which something was killed. Only wakes: what counts
+   is in `cgroups`. */
+#define EXITSNOOP_WAKEUPS_SIZE 4096
+
+/* Cgroups below a task's that are looked through upwards. */
+#define EXITSNOOP_CGROUP_DEPTH 32
+
 /* Map `config`, index 0. Written last when the programs are set up: its presence means complete. */
 struct exitsnoop_config {
 	__u32 layout;

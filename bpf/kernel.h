@@ -25,11 +25,15 @@ typedef _Bool bool;
 #define NULL ((void *)0)
 
 /* include/uapi/linux/bpf.h */
-enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2 };
+enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_RINGBUF = 27 };
+enum { BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 struct bpf_raw_tracepoint_args {
 	__u64 args[0];
 };
+
+/* include/uapi/asm-generic/signal.h */
+#define SIGKILL 9
 
 /* include/linux/sched/signal.h */
 #define SIGNAL_GROUP_EXIT 0x00000004
@@ -81,13 +85,17 @@ struct cgroup_root {
 	int hierarchy_id; /* 0: the default hierarchy, which is v2 */
 } CORE;
 
-struct cgroup {
-	struct kernfs_node *kn;
-	struct cgroup_root *root;
-} CORE;
+struct cgroup;
 
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} CORE;
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
 } CORE;
 
 struct css_set {

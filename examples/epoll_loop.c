@@ -29,18 +29,18 @@ static int start_one(struct es_manager *manager, const char *bundle, int number)
 	return r;
 }
 
-/* Everything that is ready: the descriptor stays readable until next_exit has said 0. */
+/* Everything that is ready: the descriptor stays readable until next_event has said 0. */
 static int collect(struct es_manager *manager)
 {
-	struct es_task *task;
-	struct es_exit exit;
+	struct es_event event;
 	int n = 0;
 
-	while (es_manager_next_exit(manager, &task, &exit) > 0) {
-		printf("%s: code %d\n", es_task_id(task), exit.code);
-		if (es_task_delete(task, NULL, &error) < 0)
+	for (; es_manager_next_event(manager, &event) > 0; es_event_clear(&event)) {
+		if (event.type != ES_EVENT_EXIT)
+			continue;
+		printf("%s: code %d\n", es_task_id(event.task), event.exit.code);
+		if (es_task_delete(event.task, NULL, &error) < 0)
 			fprintf(stderr, "%s\n", error.message);
-		es_task_free(task);
 		n++;
 	}
 	return n;

@@ -39,6 +39,18 @@ func CheckIdentifier(id string) error {
 	return newError("check identifier", C.es_identifier_check(c), nil)
 }
 
+// bits are the flags that are on.
+func bits(flags map[C.uint32_t]bool) C.uint32_t {
+	var all C.uint32_t
+
+	for flag, on := range flags {
+		if on {
+			all |= flag
+		}
+	}
+	return all
+}
+
 // errorText is a struct es_error in C memory, which C may keep a pointer to during a call.
 type errorText struct {
 	c *C.struct_es_error

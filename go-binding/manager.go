@@ -27,8 +27,8 @@ type ManagerOptions struct {
 // Manager is the root handle.
 type Manager struct {
 	handle
-	c     *C.struct_es_manager
-	exits *exitReader
+	c      *C.struct_es_manager
+	events *eventReader
 
 	mu      sync.Mutex
 	waiters map[uint64]*waiter // by trace ID: who waits for an exit
@@ -45,9 +45,9 @@ func milliseconds(d time.Duration) C.uint32_t {
 	return C.uint32_t(ms)
 }
 
-// Open is es_manager_open. onExit is called for every exit of a task, in order, by one goroutine; it may be
-// nil. The task it is given is the callee's to Close.
-func Open(o ManagerOptions, onExit func(*Task, *Exit)) (*Manager, error) {
+// Open is es_manager_open. onEvent is called for every event, in order, by one goroutine, before those who
+// wait for the same exit are woken; it may be nil. It must not call Manager.Close.
+func Open(o ManagerOptions, onEvent func(Event)) (*Manager, error) {
 	var (
 		opts C.struct_es_manager_opts
 		m    = &Manager{waiters: make(map[uint64]*waiter)}
@@ -80,12 +80,12 @@ func Open(o ManagerOptions, onExit func(*Task, *Exit)) (*Manager, error) {
 	if r < 0 {
 		return nil, newError("open", r, text.c)
 	}
-	exits, err := newExitReader(m, onExit)
+	events, err := newEventReader(m, onEvent)
 	if err != nil {
 		C.es_manager_close(m.c)
 		return nil, err
 	}
-	m.exits = exits
+	m.events = events
 	return m, nil
 }
 
@@ -159,7 +159,7 @@ func (m *Manager) Get(namespace, id string) (*Task, error) {
 // Close is es_manager_close. Waits under way end with ErrClosed; it waits for calls that run a runtime
 // command. Containers go on.
 func (m *Manager) Close() error {
-	m.exits.stop()
+	m.events.stop()
 	m.close(func() {
 		C.es_manager_close(m.c)
 		m.c = nil

@@ -22,6 +22,8 @@ const (
 	TaskRunning TaskStatus = C.ES_TASK_RUNNING
 	TaskStopped TaskStatus = C.ES_TASK_STOPPED
 	TaskDeleted TaskStatus = C.ES_TASK_DELETED
+	TaskPaused  TaskStatus = C.ES_TASK_PAUSED
+	TaskPausing TaskStatus = C.ES_TASK_PAUSING
 )
 
 // TaskState is struct es_task_state.
@@ -45,6 +47,13 @@ type TaskOptions struct {
 	NoNewKeyring   bool
 	SystemdCgroup  bool
 	RuntimeTimeout time.Duration
+	// An image of Task.Checkpoint to restore when the task is started.
+	RestorePath, RestoreWorkPath string
+}
+
+// Streams are the standard streams as they were given; empty is null.
+type Streams struct {
+	Stdin, Stdout, Stderr string
 }
 
 // Task is a reference to one container.
@@ -92,6 +101,8 @@ func (m *Manager) Create(namespace, id string, o TaskOptions) (*Task, error) {
 		{&opts.stdin_path, o.Stdin},
 		{&opts.stdout_path, o.Stdout},
 		{&opts.stderr_path, o.Stderr},
+		{&opts.restore_path, o.RestorePath},
+		{&opts.restore_work_path, o.RestoreWorkPath},
 	} {
 		*s.to = cString(s.from)
 		defer cFree(*s.to)
@@ -102,18 +113,11 @@ func (m *Manager) Create(namespace, id string, o TaskOptions) (*Task, error) {
 		opts.spec = (*C.char)(spec)
 		opts.spec_size = C.size_t(len(o.Spec))
 	}
-	for _, f := range []struct {
-		on   bool
-		flag C.uint32_t
-	}{
-		{o.NoPivot, C.ES_TASK_NO_PIVOT},
-		{o.NoNewKeyring, C.ES_TASK_NO_NEW_KEYRING},
-		{o.SystemdCgroup, C.ES_TASK_SYSTEMD_CGROUP},
-	} {
-		if f.on {
-			opts.flags |= f.flag
-		}
-	}
+	opts.flags = bits(map[C.uint32_t]bool{
+		C.ES_TASK_NO_PIVOT:       o.NoPivot,
+		C.ES_TASK_NO_NEW_KEYRING: o.NoNewKeyring,
+		C.ES_TASK_SYSTEMD_CGROUP: o.SystemdCgroup,
+	})
 	text := newErrorText()
 	defer text.free()
 	opts.size = C.size_t(unsafe.Sizeof(opts))
@@ -204,22 +208,7 @@ func (t *Task) look() (*Exit, error) {
 // Wait waits until the init process has exited or ctx is done. It blocks no thread, and every caller gets the
 // same answer until the task is deleted.
 func (t *Task) Wait(ctx context.Context) (*Exit, error) {
-	// Registered first: an exit between the look and the select must find the waiter.
-	w := t.manager.waitFor(t.traceID)
-	defer t.manager.forget(t.traceID, w)
-	for {
-		exit, err := t.look()
-		if exit != nil || err != nil {
-			return exit, err
-		}
-		select {
-		case <-w.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-t.manager.exits.stopped:
-			return nil, ErrClosed
-		}
-	}
+	return t.manager.wait(ctx, t.traceID, t.look)
 }
 
 // Delete is es_task_delete. The handle stays and must be closed.

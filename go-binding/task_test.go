@@ -65,12 +65,12 @@ func newEnv(t *testing.T) *env {
 	return e
 }
 
-func (e *env) open(onExit func(*Task, *Exit)) *Manager {
+func (e *env) open(onEvent func(Event)) *Manager {
 	e.t.Helper()
 	m, err := Open(ManagerOptions{
 		RootDir:  filepath.Join(e.dir, "root"),
 		StateDir: filepath.Join(e.dir, "state"),
-	}, onExit)
+	}, onEvent)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -116,9 +116,11 @@ func (e *env) run(m *Manager, id, script string) *Task {
 func TestLife(t *testing.T) {
 	e := newEnv(t)
 	exits := make(chan *Exit, 1)
-	m := e.open(func(task *Task, exit *Exit) {
-		task.Close()
-		exits <- exit
+	m := e.open(func(event Event) {
+		event.Task.Close()
+		if event.Kind == EventExit {
+			exits <- event.Exit
+		}
 	})
 	task := e.run(m, "life", "exit 42")
 	exit, err := task.Wait(context.Background())

@@ -2,7 +2,6 @@
 /* The cgroups of a process, for removing what a killed OCI runtime left behind. */
 #include "cgroup.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 /* What a callback learns of one hierarchy: where it is mounted, which path a process has in it. */
@@ -58,21 +57,19 @@ static bool is_cgroup_mount(char *line, char **mount_point, char **fs_type, char
 	       (strcmp(*fs_type, "cgroup") == 0 || strcmp(*fs_type, "cgroup2") == 0);
 }
 
-static bool list_has(const char *list, const char *word)
+bool es_cgroup_list_has(const char *list, size_t size, const char *word)
 {
+	const char *end = list + size;
 	size_t n = strlen(word);
 
-	for (const char *p = list; p; p = strchr(p, ',')) {
-		if (*p == ',')
-			p++;
-		if (strncmp(p, word, n) == 0 && (p[n] == ',' || p[n] == '\0'))
+	for (const char *p = list; p <= end; p += strcspn(p, ",") + 1)
+		if ((size_t)(end - p) >= n && strncmp(p, word, n) == 0 &&
+		    (p + n == end || p[n] == ','))
 			return true;
-	}
 	return false;
 }
 
-/* Where the hierarchy with these controllers ("" for v2) is mounted; malloc()ed or NULL. */
-static char *find_mount(const char *controllers)
+char *es_cgroup_find_mount(const char *controllers)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	char *line = NULL, *found = NULL;
@@ -88,7 +85,8 @@ static char *find_mount(const char *controllers)
 
 		if (!is_cgroup_mount(line, &mount_point, &fs_type, &options))
 			continue;
-		if (*first ? strcmp(fs_type, "cgroup") == 0 && list_has(options, first)
+		if (*first ? strcmp(fs_type, "cgroup") == 0 &&
+				     es_cgroup_list_has(options, strlen(options), first)
 			   : strcmp(fs_type, "cgroup2") == 0)
 			found = strdup(mount_point);
 	}
@@ -121,7 +119,7 @@ static int each_hierarchy(pid_t pid, hierarchy_fn *fn, void *arg)
 			continue;
 		*path++ = '\0';
 		path[strcspn(path, "\n")] = '\0';
-		mount_point = find_mount(controllers + 1);
+		mount_point = es_cgroup_find_mount(controllers + 1);
 		if (!mount_point)
 			continue;
 		r = fn(mount_point, path, arg);

@@ -3,9 +3,16 @@
 #ifndef ES_CGROUP_H
 #define ES_CGROUP_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "util.h"
+
+/* Where the hierarchy with these controllers ("" for v2) is mounted; malloc()ed or NULL. */
+ES_HIDDEN char *es_cgroup_find_mount(const char *controllers);
+
+/* Whether a word is in a comma-separated list of that size. */
+ES_HIDDEN bool es_cgroup_list_has(const char *list, size_t size, const char *word);
 
 /* Directories of cgroups, no duplicates. */
 struct es_cgroup_set {

@@ -3,8 +3,12 @@
 #include "context.h"
 
 #include <search.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/timerfd.h>
 
+#include "clock.h"
+#include "container_cgroup.h"
 #include "log.h"
 
 int es_context_enter(struct es_manager *m)
@@ -44,10 +48,39 @@ void es_context_put(struct es_manager *m)
 	pthread_mutex_unlock(&m->lock);
 	if (!last)
 		return;
+	pthread_cond_destroy(&m->changed);
 	pthread_mutex_destroy(&m->lock);
 	free(m->runtime);
 	free(m->runtime_root);
 	free(m);
+}
+
+void es_context_wake(struct es_manager *m)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	n = write(m->ready_fd, &one, sizeof(one));
+	(void)n; /* EAGAIN: it is readable */
+}
+
+void es_context_arm_timer(struct es_manager *m, uint64_t at_ns)
+{
+	struct itimerspec t = { .it_value.tv_sec = (time_t)(at_ns / NSEC_PER_SEC),
+				.it_value.tv_nsec = (long)(at_ns % NSEC_PER_SEC) };
+	struct itimerspec now;
+
+	timerfd_gettime(m->timer_fd, &now);
+	if (now.it_value.tv_sec || now.it_value.tv_nsec) {
+		uint64_t left = (uint64_t)now.it_value.tv_sec * NSEC_PER_SEC +
+				(uint64_t)now.it_value.tv_nsec;
+
+		if (left + es_clock_ns(CLOCK_MONOTONIC) <= at_ns)
+			return;
+	}
+	if (at_ns == 0)
+		t.it_value.tv_nsec = 1;
+	timerfd_settime(m->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
 /* Tasks */
@@ -62,6 +95,7 @@ struct es_task *es_task_alloc(struct es_manager *m, const char *namespace_, cons
 	snprintf(task->id, sizeof(task->id), "%s", id);
 	task->refs = 1;
 	task->manager = m;
+	TAILQ_INIT(&task->execs);
 	pthread_mutex_init(&task->save_lock, NULL);
 	pthread_mutex_lock(&m->lock);
 	m->refs++;
@@ -92,30 +126,103 @@ void es_task_free(struct es_task *task)
 	pthread_mutex_destroy(&task->save_lock);
 	es_bundle_free(task->bundle);
 	es_task_record_clear(&task->record);
+	free(task->cgroups);
 	free(task);
 	es_context_put(m);
+}
+
+/* An exec whose runtime command is under way may hold init's exit back, but not for long: that
+   command can be wedged. */
+#define STARTING_EXECS_WAIT_NS (1 * NSEC_PER_SEC)
+
+/* Call with the lock held. */
+static bool execs_are_over(struct es_task *task)
+{
+	uint64_t give_up = task->gone_since_ns + STARTING_EXECS_WAIT_NS;
+
+	if (task->running_execs > 0)
+		return false;
+	if (task->starting_execs == 0 || es_clock_ns(CLOCK_MONOTONIC) >= give_up)
+		return true;
+	es_context_arm_timer(task->manager, give_up);
+	return false;
+}
+
+/* Whether init has exited; then task->exit is filled. */
+static bool init_is_gone(struct es_task *task)
+{
+	struct es_manager *m = task->manager;
+	struct es_exit exit;
+	bool gone;
+
+	pthread_mutex_lock(&m->lock);
+	gone = task->gone_since_ns != 0;
+	pthread_mutex_unlock(&m->lock);
+	if (gone)
+		return true;
+	if (es_monitor_exit(m->monitor, task->record.trace_id, &exit) < 0)
+		return false;
+	if (task->record.flags & ES_TASK_SHARES_PIDNS)
+		es_container_cgroup_signal(task->cgroups, SIGKILL);
+	pthread_mutex_lock(&m->lock);
+	if (!task->gone_since_ns) {
+		task->exit = exit;
+		task->gone_since_ns = es_clock_ns(CLOCK_MONOTONIC);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return true;
 }
 
 bool es_task_note_exit(struct es_task *task)
 {
 	struct es_manager *m = task->manager;
-	struct es_exit exit;
 	bool known;
 
+	if (!init_is_gone(task))
+		return false;
 	pthread_mutex_lock(&m->lock);
-	known = task->exit_known;
-	pthread_mutex_unlock(&m->lock);
-	if (known || es_monitor_exit(m->monitor, task->record.trace_id, &exit) < 0)
-		return known;
-	pthread_mutex_lock(&m->lock);
-	if (!task->exit_known) {
-		task->exit = exit;
+	if (!task->exit_known && execs_are_over(task)) {
 		task->exit_known = true;
 		task->refs++;
 		TAILQ_INSERT_TAIL(&m->unsaved, task, unsaved_link);
+		pthread_cond_broadcast(&m->changed);
 	}
+	known = task->exit_known;
 	pthread_mutex_unlock(&m->lock);
-	return true;
+	return known;
+}
+
+static struct es_oom_watch *oom_watch(const struct es_task *task)
+{
+	return es_exitsnoop_oom(es_monitor_exitsnoop(task->manager->monitor));
+}
+
+void es_task_set_cgroups(struct es_task *task, char *text)
+{
+	int r;
+
+	task->cgroups = text;
+	task->cgroup_id = es_container_cgroup_id(text);
+	if (!task->cgroup_id)
+		return;
+	r = es_oom_watch_add(oom_watch(task), task->cgroup_id, task->record.trace_id);
+	if (r < 0) {
+		es_log(ES_LOG_WARNING, "task %s/%s: OOM kills in its cgroup will not be told: %s",
+		       task->namespace_, task->id,
+		       r == -EEXIST ? "it is that of another task" : strerrordesc_np(-r));
+		task->cgroup_id = 0;
+	}
+}
+
+void es_task_stop_counting_oom(struct es_task *task)
+{
+	if (task->cgroup_id)
+		es_oom_watch_remove(oom_watch(task), task->cgroup_id);
+}
+
+bool es_task_take_oom(struct es_task *task)
+{
+	return task->cgroup_id && es_oom_watch_take(oom_watch(task), task->cgroup_id);
 }
 
 static int write_exit(struct es_task *task)
@@ -124,7 +231,7 @@ static int write_exit(struct es_task *task)
 	int r;
 
 	r = es_json_new(&json);
-	return r < 0 ? r : es_task_exit_write(task->bundle, json, &task->exit);
+	return r < 0 ? r : es_exit_record_write(es_bundle_dir(task->bundle), json, &task->exit);
 }
 
 static void save_exit(struct es_task *task)
@@ -285,12 +392,21 @@ struct es_task *es_registry_find_trace_id(struct es_manager *m, uint64_t trace_i
 	return task;
 }
 
+/* Of execs, which begin with it. */
+static int compare_exec_trace_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 bool es_registry_has_trace_id(struct es_manager *m, uint64_t trace_id)
 {
 	bool found;
 
 	pthread_mutex_lock(&m->lock);
-	found = find_trace_id(m, trace_id) != NULL;
+	found = find_trace_id(m, trace_id) ||
+		tfind(&trace_id, &m->exec_trace_ids, compare_exec_trace_ids);
 	pthread_mutex_unlock(&m->lock);
 	return found;
 }

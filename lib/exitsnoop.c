@@ -17,6 +17,7 @@ _Static_assert(ES_EXITSNOOP_FOLLOW_MAX == EXITSNOOP_FOLLOW_SLOTS, "one limit, tw
 struct es_exitsnoop {
 	struct es_bpf_dir dir;
 	struct es_exitsnoop_pins pins;
+	struct es_oom_watch *oom;
 	pthread_mutex_t attach_lock; /* the map `attach` has room for one request */
 };
 
@@ -49,6 +50,11 @@ int es_exitsnoop_open(const struct es_exitsnoop_opts *opts, struct es_exitsnoop 
 		return r;
 	}
 	pthread_mutex_init(&s->attach_lock, NULL);
+	r = es_oom_watch_open(&s->pins, &s->oom);
+	if (r < 0) {
+		es_exitsnoop_close(s);
+		return es_error_set_errno(opts->error, r, "cannot watch for OOM kills");
+	}
 	*ret = s;
 	return 0;
 }
@@ -57,6 +63,7 @@ void es_exitsnoop_close(struct es_exitsnoop *s)
 {
 	if (!s)
 		return;
+	es_oom_watch_close(s->oom);
 	es_exitsnoop_pins_close(&s->pins);
 	es_bpf_dir_clear(&s->dir);
 	pthread_mutex_destroy(&s->attach_lock);
@@ -68,6 +75,11 @@ void es_exitsnoop_close_and_unpin(struct es_exitsnoop *s)
 	es_exitsnoop_pins_remove(s->dir.path);
 	es_bpf_dir_remove(&s->dir);
 	es_exitsnoop_close(s);
+}
+
+struct es_oom_watch *es_exitsnoop_oom(const struct es_exitsnoop *s)
+{
+	return s->oom;
 }
 
 const char *es_exitsnoop_warning(const struct es_exitsnoop *s)

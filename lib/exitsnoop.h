@@ -7,6 +7,7 @@
 #include <embedshim/exit.h>
 #include <stdbool.h>
 
+#include "exitsnoop_oom.h"
 #include "util.h"
 
 struct es_exitsnoop;
@@ -35,6 +36,9 @@ ES_HIDDEN void es_exitsnoop_close_and_unpin(struct es_exitsnoop *snoop);
 ES_HIDDEN const char *es_exitsnoop_warning(const struct es_exitsnoop *snoop);
 ES_HIDDEN const char *es_exitsnoop_pin_dir(const struct es_exitsnoop *snoop);
 ES_HIDDEN uint32_t es_exitsnoop_capacity(const struct es_exitsnoop *snoop);
+
+/* OOM kills in the cgroups of tasks. Owned by the handle. */
+ES_HIDDEN struct es_oom_watch *es_exitsnoop_oom(const struct es_exitsnoop *snoop);
 
 /* Reserve the slot of an exit. -ENOSPC: capacity used up; -EEXIST. */
 ES_HIDDEN int es_exitsnoop_reserve(struct es_exitsnoop *snoop, uint64_t trace_id);

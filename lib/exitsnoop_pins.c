@@ -20,8 +20,11 @@ uint64_t es_exitsnoop_build_salt;
 
 /* Names of pins: bpffs refuses dots in them. */
 static const char *const map_pins[ES_MAP_COUNT] = {
-	[ES_MAP_EXITS] = "exits",	[ES_MAP_MARKS] = "marks",   [ES_MAP_FOLLOWS] = "follows",
-	[ES_MAP_FOLLOWED] = "followed", [ES_MAP_CONFIG] = "config", [ES_MAP_ATTACH] = "attach",
+	[ES_MAP_EXITS] = "exits",     [ES_MAP_MARKS] = "marks",
+	[ES_MAP_FOLLOWS] = "follows", [ES_MAP_FOLLOWED] = "followed",
+	[ES_MAP_CGROUPS] = "cgroups", [ES_MAP_OOM_SEEN] = "oom_seen",
+	[ES_MAP_WAKEUPS] = "wakeups", [ES_MAP_CONFIG] = "config",
+	[ES_MAP_ATTACH] = "attach",
 };
 static const char *const prog_pins[ES_PROG_COUNT] = {
 	[ES_PROG_MARK_SELF] = "prog_mark_self",
@@ -140,6 +143,9 @@ static bool is_map_of_ours(enum es_exitsnoop_map map, int fd, uint32_t *max_entr
 		[ES_MAP_FOLLOWS] = { BPF_MAP_TYPE_HASH, 8, sizeof(struct exitsnoop_follow) },
 		[ES_MAP_FOLLOWED] = { BPF_MAP_TYPE_HASH, sizeof(struct exitsnoop_followed_key),
 				      sizeof(struct exitsnoop_record) },
+		[ES_MAP_CGROUPS] = { BPF_MAP_TYPE_HASH, 8, sizeof(struct exitsnoop_cgroup) },
+		[ES_MAP_OOM_SEEN] = { BPF_MAP_TYPE_HASH, 8, 8 },
+		[ES_MAP_WAKEUPS] = { BPF_MAP_TYPE_RINGBUF, 0, 0 },
 		[ES_MAP_CONFIG] = { BPF_MAP_TYPE_ARRAY, 4, sizeof(struct exitsnoop_config) },
 		[ES_MAP_ATTACH] = { BPF_MAP_TYPE_ARRAY, 4, sizeof(struct exitsnoop_attach) },
 	};
@@ -244,7 +250,9 @@ static struct bpf_map *map_of(struct exitsnoop_bpf *skel, enum es_exitsnoop_map 
 	struct bpf_map *const maps[ES_MAP_COUNT] = {
 		[ES_MAP_EXITS] = skel->maps.exits,     [ES_MAP_MARKS] = skel->maps.marks,
 		[ES_MAP_FOLLOWS] = skel->maps.follows, [ES_MAP_FOLLOWED] = skel->maps.followed,
-		[ES_MAP_CONFIG] = skel->maps.config,   [ES_MAP_ATTACH] = skel->maps.attach,
+		[ES_MAP_CGROUPS] = skel->maps.cgroups, [ES_MAP_OOM_SEEN] = skel->maps.oom_seen,
+		[ES_MAP_WAKEUPS] = skel->maps.wakeups, [ES_MAP_CONFIG] = skel->maps.config,
+		[ES_MAP_ATTACH] = skel->maps.attach,
 	};
 
 	return maps[map];
@@ -284,6 +292,21 @@ static int keep_and_pin(int *ret, int fd, const char *dir, const char *name)
 	return *ret < 0 ? *ret : pin_fd(fd, dir, name, true);
 }
 
+/* Of a map whose size depends on the capacity; 0: it is fixed. */
+static uint32_t max_entries(const struct es_exitsnoop_pins *pins, enum es_exitsnoop_map map)
+{
+	switch (map) {
+	case ES_MAP_EXITS:
+	case ES_MAP_CGROUPS:
+	case ES_MAP_OOM_SEEN:
+		return pins->capacity;
+	case ES_MAP_MARKS:
+		return pins->capacity + EXITSNOOP_FOLLOWED;
+	default:
+		return 0;
+	}
+}
+
 static int set_up_maps(struct es_exitsnoop_pins *pins, struct exitsnoop_bpf *skel)
 {
 	int r = 0;
@@ -292,10 +315,10 @@ static int set_up_maps(struct es_exitsnoop_pins *pins, struct exitsnoop_bpf *ske
 		if (pins->maps[i] >= 0)
 			r = bpf_map__reuse_fd(map_of(skel, (enum es_exitsnoop_map)i),
 					      pins->maps[i]);
-	if (r == 0 && pins->maps[ES_MAP_EXITS] < 0)
-		r = bpf_map__set_max_entries(skel->maps.exits, pins->capacity);
-	if (r == 0 && pins->maps[ES_MAP_MARKS] < 0)
-		r = bpf_map__set_max_entries(skel->maps.marks, pins->capacity + EXITSNOOP_FOLLOWED);
+	for (size_t i = 0; r == 0 && i < ES_MAP_COUNT; i++)
+		if (pins->maps[i] < 0 && max_entries(pins, (enum es_exitsnoop_map)i))
+			r = bpf_map__set_max_entries(map_of(skel, (enum es_exitsnoop_map)i),
+						     max_entries(pins, (enum es_exitsnoop_map)i));
 	return r;
 }
 

@@ -5,6 +5,8 @@
 
 #include <embedshim/base.h>
 
+#include <stdbool.h>
+
 #include "util.h"
 
 enum es_exitsnoop_map {
@@ -12,6 +14,9 @@ enum es_exitsnoop_map {
 	ES_MAP_MARKS,
 	ES_MAP_FOLLOWS,
 	ES_MAP_FOLLOWED,
+	ES_MAP_CGROUPS,
+	ES_MAP_OOM_SEEN,
+	ES_MAP_WAKEUPS,
 	ES_MAP_CONFIG,
 	ES_MAP_ATTACH,
 	ES_MAP_COUNT

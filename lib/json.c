@@ -191,6 +191,14 @@ int es_json_get_bool(struct es_json *json, const char *path, bool *ret)
 	return r;
 }
 
+bool es_json_is_object(struct es_json *json)
+{
+	bool is = query(json->type, "$") == 0 && is_type(json->type, "object");
+
+	sqlite3_reset(json->type);
+	return is;
+}
+
 int es_json_get_length(struct es_json *json, const char *path, size_t *ret)
 {
 	int r = query(json->length, path);

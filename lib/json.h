@@ -29,6 +29,8 @@ ES_HIDDEN int es_json_load(struct es_json *json, const char *text, size_t size);
 ES_HIDDEN int es_json_get_string(struct es_json *json, const char *path, char **ret);
 ES_HIDDEN int es_json_get_int64(struct es_json *json, const char *path, int64_t *ret);
 ES_HIDDEN int es_json_get_bool(struct es_json *json, const char *path, bool *ret);
+/* Whether the loaded document is an object. */
+ES_HIDDEN bool es_json_is_object(struct es_json *json);
 /* Number of elements of an array; 0 for an empty one. -ENOENT, -EBADMSG as above. */
 ES_HIDDEN int es_json_get_length(struct es_json *json, const char *path, size_t *ret);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The root handle: open, list, find, next exit, close. */
+/* The root handle: open, list, find, close. */
 #include <embedshim/manager.h>
 
 #include <search.h>
@@ -8,13 +8,14 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
-#include "rollback.h"
 #include "clock.h"
-#include "context.h"
 #include "error.h"
+#include "event.h"
+#include "exec_registry.h"
 #include "fs.h"
 #include "opts.h"
 #include "reload.h"
+#include "rollback.h"
 #include "step.h"
 
 #define DEFAULT_RUNTIME	   "runc"
@@ -92,10 +93,15 @@ static int open_descriptors(struct es_manager *m)
 	m->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	m->close_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (m->epoll_fd < 0 || m->timer_fd < 0 || m->close_fd < 0)
+	m->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->epoll_fd < 0 || m->timer_fd < 0 || m->close_fd < 0 || m->ready_fd < 0)
 		return es_neg_errno();
-	r = add_to_epoll(m, es_monitor_fd(m->monitor));
-	return r < 0 ? r : add_to_epoll(m, m->timer_fd);
+	if ((r = add_to_epoll(m, es_monitor_fd(m->monitor))) < 0 ||
+	    (r = add_to_epoll(
+		     m, es_oom_watch_fd(es_exitsnoop_oom(es_monitor_exitsnoop(m->monitor))))) < 0 ||
+	    (r = add_to_epoll(m, m->timer_fd)) < 0)
+		return r;
+	return add_to_epoll(m, m->ready_fd);
 }
 
 static int set_defaults(struct es_manager *m, const struct es_manager_opts *opts)
@@ -119,6 +125,7 @@ static void close_services(struct es_manager *m)
 	es_close(TAKE_FD(m->epoll_fd));
 	es_close(TAKE_FD(m->timer_fd));
 	es_close(TAKE_FD(m->close_fd));
+	es_close(TAKE_FD(m->ready_fd));
 }
 
 static int open_services(struct es_manager *m, const struct es_manager_opts *opts)
@@ -141,6 +148,8 @@ static int open_services(struct es_manager *m, const struct es_manager_opts *opt
 
 static void release_node(void *node)
 {
+	/* Execs and their task hold each other. */
+	es_exec_release_all(node);
 	es_task_free(node);
 }
 
@@ -155,12 +164,25 @@ void es_context_teardown(struct es_manager *m)
 
 	es_task_save_exits(m);
 	es_rollback_abandon(m);
+	es_event_drop_held(m);
 	pthread_mutex_lock(&m->lock);
 	tasks = TAKE_PTR(m->tasks);
 	tdestroy(TAKE_PTR(m->trace_ids), ignore_node);
 	pthread_mutex_unlock(&m->lock);
 	tdestroy(tasks, release_node);
 	close_services(m);
+}
+
+static void init_lock(struct es_manager *m)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&m->lock, NULL);
+	/* Its waits have deadlines of clock.h. */
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->changed, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
 int es_manager_open(const struct es_manager_opts *caller_opts, struct es_manager **ret)
@@ -184,9 +206,10 @@ int es_manager_open(const struct es_manager_opts *caller_opts, struct es_manager
 		return -ENOMEM;
 	m->owner = getpid();
 	m->refs = 1;
-	m->epoll_fd = m->timer_fd = m->close_fd = -EBADF;
-	pthread_mutex_init(&m->lock, NULL);
+	m->epoll_fd = m->timer_fd = m->close_fd = m->ready_fd = -EBADF;
+	init_lock(m);
 	TAILQ_INIT(&m->rollbacks);
+	TAILQ_INIT(&m->held);
 	TAILQ_INIT(&m->unsaved);
 	r = open_services(m, &opts);
 	if (r == 0)
@@ -217,6 +240,7 @@ void es_manager_close(struct es_manager *m)
 		/* Under the lock: the last call may close the descriptor as soon as it is free. */
 		n = write(m->close_fd, &one, sizeof(one));
 		(void)n;
+		pthread_cond_broadcast(&m->changed);
 		pthread_mutex_unlock(&m->lock);
 		if (idle)
 			es_context_teardown(m);
@@ -237,46 +261,6 @@ struct es_bundle_store *es_manager_bundles(struct es_manager *m)
 int es_manager_fd(const struct es_manager *m)
 {
 	return m ? m->epoll_fd : -EINVAL;
-}
-
-/* The next exit of a task that is listed; those of deleted tasks have no one to tell. */
-static int next_exit(struct es_manager *m, struct es_task **ret_task, struct es_exit *ret_exit)
-{
-	struct es_task *task;
-	struct es_exit exit;
-	int r;
-
-	while ((r = es_monitor_next_exit(m->monitor, &exit)) > 0) {
-		task = es_registry_find_trace_id(m, exit.trace_id);
-		if (!task)
-			continue;
-		es_task_note_exit(task);
-		if (ret_exit)
-			*ret_exit = exit;
-		if (ret_task)
-			*ret_task = task;
-		else
-			es_task_free(task);
-		return 1;
-	}
-	return r;
-}
-
-int es_manager_next_exit(struct es_manager *m, struct es_task **ret_task, struct es_exit *ret_exit)
-{
-	int r;
-
-	r = es_context_enter(m);
-	if (r < 0)
-		return r;
-	r = next_exit(m, ret_task, ret_exit);
-	if (r == 0) {
-		/* Nobody waits for an exit now: the time for what can be done later. */
-		es_task_save_exits(m);
-		es_rollback_drive(m);
-	}
-	es_context_leave(m);
-	return r;
 }
 
 int es_manager_settle(struct es_manager *m, int timeout_ms)

@@ -282,6 +282,17 @@ int es_monitor_next_exit(struct es_monitor *m, struct es_exit *ret)
 	return w ? 1 : 0;
 }
 
+void es_monitor_untake_exit(struct es_monitor *m, uint64_t trace_id)
+{
+	struct es_watch *w;
+
+	pthread_mutex_lock(&m->set.lock);
+	w = es_watch_find(&m->set, trace_id);
+	if (w && w->known && !w->queued)
+		es_watch_requeue(&m->set, w);
+	pthread_mutex_unlock(&m->set.lock);
+}
+
 int es_monitor_exit(struct es_monitor *m, uint64_t trace_id, struct es_exit *ret)
 {
 	struct es_watch *w;

@@ -30,6 +30,9 @@ ES_HIDDEN int es_monitor_adopt_exit(struct es_monitor *monitor, const struct es_
 ES_HIDDEN int es_monitor_wait(struct es_monitor *monitor, uint64_t trace_id, uint64_t deadline_ns,
 			      int cancel_fd, struct es_exit *ret);
 
+/* Put an exit that was taken last back to the front. */
+ES_HIDDEN void es_monitor_untake_exit(struct es_monitor *monitor, uint64_t trace_id);
+
 /* Signal the watched process. 0, -ENOENT, -ESRCH, -EPERM, -EINVAL. */
 ES_HIDDEN int es_monitor_signal(struct es_monitor *monitor, uint64_t trace_id, int signal);
 

@@ -4,12 +4,13 @@
 
 #include <string.h>
 
-#include "rollback.h"
-#include "clock.h"
+#include "container_cgroup.h"
 #include "error.h"
-#include "exit_status.h"
+#include "exec_reload.h"
 #include "fs.h"
 #include "log.h"
+#include "process_start.h"
+#include "rollback.h"
 #include "spawn.h"
 #include "step.h"
 
@@ -19,7 +20,6 @@ struct loading {
 	struct es_task *task;
 	struct es_json *json;
 	bool has_init; /* init.json, or the runtime's own word on it */
-	bool same_boot;
 };
 
 static void mark_damaged(struct loading *l, const char *file, int code)
@@ -62,7 +62,7 @@ static int read_init(struct loading *l)
 	struct es_task *task = l->task;
 	int r;
 
-	r = es_task_init_read(task->bundle, l->json, &task->init);
+	r = es_process_record_read(es_bundle_dir(task->bundle), l->json, &task->init);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
@@ -77,7 +77,6 @@ static int read_init(struct loading *l)
 		task->record.trace_id = task->init.trace_id;
 		memcpy(task->record.boot_id, task->init.boot_id, sizeof(task->record.boot_id));
 	}
-	l->same_boot = strcmp(task->record.boot_id, l->manager->boot_id) == 0;
 	return 0;
 }
 
@@ -89,67 +88,27 @@ static int ensure_trace_id(struct loading *l)
 	return es_idalloc_next(l->manager->ids, &l->task->record.trace_id);
 }
 
-/* The exit as far as any record of it survives; lost otherwise. */
-static int load_exit(struct loading *l)
-{
-	struct es_task *task = l->task;
-	struct es_exit exit = { 0 };
-
-	if (es_task_exit_read(task->bundle, l->json, task->record.trace_id, &exit) < 0) {
-		memset(&exit, 0, sizeof(exit));
-		es_exit_set_lost(&exit);
-		exit.trace_id = task->record.trace_id;
-		exit.pid = task->init.pid;
-	}
-	return es_monitor_adopt_exit(l->manager->monitor, &exit);
-}
-
-/* The pins are gone but the process is not: begin to record anew. */
-static void rewatch(struct loading *l)
-{
-	struct es_exitsnoop *snoop = es_monitor_exitsnoop(l->manager->monitor);
-	struct es_task *task = l->task;
-	int r;
-
-	r = es_exitsnoop_reserve(snoop, task->record.trace_id);
-	if (r == 0 || r == -EEXIST)
-		r = es_exitsnoop_attach(snoop, task->record.trace_id, task->init.pid);
-	if (r < 0 && r != -EBUSY)
-		es_log(ES_LOG_WARNING, "task %s/%s: its exit will not be recorded: %s",
-		       task->namespace_, task->id, strerrordesc_np(-r));
-}
-
 /* Let the monitor know of the init process, alive or not. */
 static int load_process(struct loading *l)
 {
-	struct es_exitsnoop *snoop = es_monitor_exitsnoop(l->manager->monitor);
-	struct es_pidref ref = ES_PIDREF_UNSET;
 	struct es_task *task = l->task;
-	struct es_exit exit = { 0 };
-	int recorded, r;
 
-	recorded = es_exitsnoop_lookup(snoop, task->record.trace_id, &exit);
-	if (recorded == 0) {
-		if (!task->init.pid)
-			task->init.pid = exit.pid;
-		return es_monitor_adopt_exit(l->manager->monitor, &exit);
-	}
-	if (!l->has_init || !l->same_boot)
-		return load_exit(l);
-	r = es_pidref_reopen(&ref, task->init.pid, task->init.start_ticks, task->init.inode);
-	if (r == -ESRCH) {
-		/* It may have exited between the two looks. */
-		if (es_exitsnoop_lookup(snoop, task->record.trace_id, &exit) == 0)
-			return es_monitor_adopt_exit(l->manager->monitor, &exit);
-		return load_exit(l);
-	}
-	if (r < 0)
-		return r;
-	if (recorded == -ENOENT || !exit.pid)
-		rewatch(l);
-	r = es_monitor_adopt(l->manager->monitor, task->record.trace_id, &ref, true);
-	es_pidref_close(&ref);
-	return r;
+	if (!l->has_init)
+		task->init = (struct es_process_record){ 0 };
+	task->init.trace_id = task->record.trace_id;
+	memcpy(task->init.boot_id, task->record.boot_id, sizeof(task->init.boot_id));
+	return es_process_reload(l->manager, es_bundle_dir(task->bundle), l->json, &task->init);
+}
+
+static void load_cgroups(struct es_task *task)
+{
+	cleanup_free char *text = NULL;
+
+	if (es_bundle_read(task->bundle, ES_TASK_CGROUP_FILE, 64 * 1024, &text, NULL) < 0)
+		return;
+	es_task_set_cgroups(task, TAKE_PTR(text));
+	if (task->status == ES_TASK_RUNNING && es_container_cgroup_is_frozen(task->cgroups))
+		task->status = ES_TASK_PAUSED;
 }
 
 static int load_task(struct loading *l)
@@ -177,6 +136,10 @@ static int load_task(struct loading *l)
 	mark = es_task_start_mark_read(task->bundle);
 	task->status = mark == ES_TASK_STARTED ? ES_TASK_RUNNING : ES_TASK_CREATED;
 	task->start_in_doubt = mark == ES_TASK_STARTING;
+	load_cgroups(task);
+	r = es_exec_reload_all(task, l->json);
+	if (r < 0)
+		return r;
 	task->listed = true;
 	/* The work directory goes with a root that somebody removed. */
 	r = es_bundle_remake_work(task->bundle);
@@ -215,19 +178,36 @@ static int load_half_made(struct loading *l)
 	return 0;
 }
 
+/* In doubt it has. */
+static bool has_file(const struct es_bundle *bundle, const char *name)
+{
+	cleanup_free char *path = NULL;
+
+	return es_path_join(&path, es_bundle_dir(bundle), name) < 0 || access(path, F_OK) == 0;
+}
+
 static bool never_was_a_task(const struct es_bundle *bundle)
 {
 	static const char *const traces[] = { "task.json", "init.json", "exit.json", "start",
-					      ES_TASK_PID_FILE };
-	cleanup_free char *path = NULL;
-
-	for (size_t i = 0; i < ES_ARRAY_SIZE(traces); i++) {
-		free(TAKE_PTR(path));
-		if (es_path_join(&path, es_bundle_dir(bundle), traces[i]) < 0 ||
-		    access(path, F_OK) == 0)
+					      ES_PID_FILE };
+	for (size_t i = 0; i < ES_ARRAY_SIZE(traces); i++)
+		if (has_file(bundle, traces[i]))
 			return false;
-	}
 	return true;
+}
+
+/* It was created to be restored, and has no process yet, or only half of one. */
+static int load_unrestored(struct loading *l)
+{
+	struct es_task *task = l->task;
+
+	if (es_task_start_mark_read(task->bundle) != ES_TASK_NOT_STARTED) {
+		es_task_record_clear(&task->record);
+		return load_half_made(l);
+	}
+	task->status = ES_TASK_CREATED;
+	task->listed = true;
+	return es_registry_add_trace_id(task);
 }
 
 static int load_bundle(struct loading *l)
@@ -247,8 +227,11 @@ static int load_bundle(struct loading *l)
 	if (valid < 0)
 		mark_damaged(l, "work", valid);
 	r = read_record(l);
-	if (r == 0)
-		r = read_init(l);
+	if (r < 0)
+		return r;
+	if (task->record.restore_path && !has_file(task->bundle, "init.json"))
+		return load_unrestored(l);
+	r = read_init(l);
 	return r < 0 ? r : load_task(l);
 }
 
@@ -282,6 +265,11 @@ static void release_orphans(struct es_manager *m)
 	}
 }
 
+static bool has_trace_id(uint64_t trace_id, void *arg)
+{
+	return es_registry_has_trace_id(arg, trace_id);
+}
+
 int es_reload(struct es_manager *m, struct es_error *error)
 {
 	cleanup_free struct es_bundle_name *names = NULL;
@@ -302,6 +290,7 @@ int es_reload(struct es_manager *m, struct es_error *error)
 						  names[i].namespace_, names[i].id);
 	}
 	es_step("reload.loaded");
+	es_oom_watch_prune(es_exitsnoop_oom(es_monitor_exitsnoop(m->monitor)), has_trace_id, m);
 	release_orphans(m);
 	es_step("reload.orphans");
 	r = es_bundle_store_prune(m->store);

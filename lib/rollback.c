@@ -299,27 +299,15 @@ void es_rollback_run(struct es_rollback *c)
 static void arm(struct es_manager *m, const struct es_rollback *c)
 {
 	struct epoll_event event = { .events = EPOLLIN };
-	struct itimerspec t = { .it_value.tv_nsec = 1 };
-	struct itimerspec now;
 
-	if (waits_for(c) >= 0) {
-		/* It may be there already; closing the pidfd takes it out. If it cannot be added,
-		   the deadline still wakes us. */
-		epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, waits_for(c), &event);
-		t.it_value.tv_sec = (time_t)(c->deadline_ns / NSEC_PER_SEC);
-		t.it_value.tv_nsec = (long)(c->deadline_ns % NSEC_PER_SEC);
+	if (waits_for(c) < 0) {
+		es_context_arm_timer(m, 0);
+		return;
 	}
-	timerfd_gettime(m->timer_fd, &now);
-	if (now.it_value.tv_sec || now.it_value.tv_nsec) {
-		uint64_t armed = (uint64_t)now.it_value.tv_sec * NSEC_PER_SEC +
-				 (uint64_t)now.it_value.tv_nsec + es_clock_ns(CLOCK_MONOTONIC);
-		uint64_t wanted =
-			(uint64_t)t.it_value.tv_sec * NSEC_PER_SEC + (uint64_t)t.it_value.tv_nsec;
-
-		if (armed <= wanted)
-			return;
-	}
-	timerfd_settime(m->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
+	/* It may be there already; closing the pidfd takes it out. If it cannot be added, the
+	   deadline still wakes us. */
+	epoll_ctl(m->epoll_fd, EPOLL_CTL_ADD, waits_for(c), &event);
+	es_context_arm_timer(m, c->deadline_ns);
 }
 
 static void requeue(struct es_manager *m, struct es_rollback *c)

@@ -2,299 +2,201 @@
 /* The OCI runtime's commands as functions, with the arguments containerd's shim gives them. */
 #include "runc.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
+#include <sys/mman.h>
 
-#include "clock.h"
 #include "error.h"
-#include "runc_log.h"
-#include "spawn.h"
 
-#define ARGUMENTS_MAX 20
-
-/* Of a runtime's stderr the end is kept: the last thing it says is why it stopped. */
-#define STDERR_KEPT 2048
-
-/* A killed runtime that is not gone by then hangs in the kernel and is left to its fate. */
-#define KILLED_WAIT_MS 10000
-
-/* sd_notify(3) messages of the container must not reach the host's supervisor. */
-static const char *const env_drop[] = { "NOTIFY_SOCKET", NULL };
-
-/* One command under way. */
-struct command {
-	const struct es_runc *runc;
-	const char *verb; /* for messages */
-	const char *argv[ARGUMENTS_MAX];
-	size_t argc;
-	int fd[3];
-	int stderr_pipe; /* read end; -EBADF: stderr is the container's */
-	int mark_prog_fd;
-	uint64_t trace_id;
-	off_t log_start;
-	char stderr_text[STDERR_KEPT + 1];
-	size_t stderr_size;
-};
-
-static void add(struct command *c, const char *argument)
+/* What create and restore have in common, and the container's streams. */
+static void add_create_options(struct es_runc_command *c, const struct es_runc_create *create)
 {
-	if (c->argc + 1 < ARGUMENTS_MAX)
-		c->argv[c->argc++] = argument;
-}
-
-static void command_init(struct command *c, const struct es_runc *runc, const char *verb)
-{
-	*c = (struct command){ .runc = runc,
-			       .verb = verb,
-			       .fd = { -EBADF, -EBADF, -EBADF },
-			       .stderr_pipe = -EBADF,
-			       .mark_prog_fd = -EBADF };
-	add(c, runc->program);
-	add(c, "--root");
-	add(c, runc->root);
-	add(c, "--log");
-	add(c, runc->log);
-	add(c, "--log-format");
-	add(c, "json");
-	if (runc->systemd_cgroup)
-		add(c, "--systemd-cgroup");
-	add(c, verb);
-}
-
-static void command_clear(struct command *c)
-{
-	es_close(c->stderr_pipe);
-}
-
-static int spawn(struct command *c, struct es_pidref *child, struct es_error *error)
-{
-	struct es_spawn s = {
-		.program = c->runc->program,
-		.argv = (char *const *)(uintptr_t)c->argv,
-		.env_drop = env_drop,
-		.cwd = c->runc->bundle,
-		.fd = { c->fd[0], c->fd[1], c->fd[2] },
-		.mark_prog_fd = c->mark_prog_fd,
-		.mark_arg = c->trace_id,
-	};
-	int r;
-
-	c->log_start = es_runc_log_end(c->runc->log);
-	r = es_spawn(&s, child);
-	if (r < 0)
-		return es_error_set_errno(error, r, "cannot run OCI runtime %s in %s",
-					  c->runc->program, c->runc->bundle);
-	return 0;
-}
-
-/* Keep the end of what is in the pipe now. Never blocks. */
-static void drain_stderr(struct command *c)
-{
-	char buffer[4096];
-	ssize_t n;
-
-	while ((n = read(c->stderr_pipe, buffer, sizeof(buffer))) > 0) {
-		size_t size = (size_t)n, keep;
-		const char *from = buffer;
-
-		if (size > STDERR_KEPT) {
-			from += size - STDERR_KEPT;
-			size = STDERR_KEPT;
-		}
-		keep = c->stderr_size + size > STDERR_KEPT ? STDERR_KEPT - size : c->stderr_size;
-		memmove(c->stderr_text, c->stderr_text + c->stderr_size - keep, keep);
-		memcpy(c->stderr_text + keep, from, size);
-		c->stderr_size = keep + size;
+	es_runc_command_add(c, "--bundle");
+	es_runc_command_add(c, c->runc->bundle);
+	es_runc_command_add(c, "--pid-file");
+	es_runc_command_add(c, create->pid_file);
+	if (create->console_socket) {
+		es_runc_command_add(c, "--console-socket");
+		es_runc_command_add(c, create->console_socket);
 	}
-	if (n == 0 || errno != EAGAIN)
-		es_close(TAKE_FD(c->stderr_pipe));
-}
-
-/* Until it exits or the deadline has passed; its stderr is read, so that it never blocks on it. */
-static int wait_for_exit(struct command *c, const struct es_pidref *child, uint64_t deadline_ns)
-{
-	for (;;) {
-		struct pollfd fds[2] = { { .fd = child->fd, .events = POLLIN },
-					 { .fd = c->stderr_pipe, .events = POLLIN } };
-		int timeout_ms = es_deadline_poll_ms(deadline_ns);
-		int n = poll(fds, 2, timeout_ms);
-
-		if (n < 0 && errno != EINTR)
-			return es_neg_errno();
-		if (fds[1].revents && c->stderr_pipe >= 0)
-			drain_stderr(c);
-		if (n > 0 && fds[0].revents)
-			return 0;
-		if (timeout_ms == 0)
-			return -ETIMEDOUT;
-	}
-}
-
-static int exit_code(int status)
-{
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-/* The first line of stderr's kept end that says something, or NULL. */
-static const char *last_stderr_line(struct command *c)
-{
-	char *text = c->stderr_text, *newline;
-	size_t n = c->stderr_size;
-
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
-		n--;
-	text[n] = '\0';
-	newline = strrchr(text, '\n');
-	return n == 0 ? NULL : newline ? newline + 1 : text;
-}
-
-static int explain_failure(struct command *c, int status, struct es_error *error)
-{
-	cleanup_free char *logged = NULL;
-	const char *message = NULL;
-	int r;
-
-	if (es_runc_log_last_error(c->runc->log, c->log_start, &logged) == 0)
-		message = logged;
-	else if (c->stderr_size)
-		message = last_stderr_line(c);
-	if (message && strcmp(c->verb, "delete") == 0 && es_runc_message_is_not_found(message))
-		return 0;
-	if (message)
-		r = es_error_set(error, -EIO, "OCI runtime %s failed: %s", c->verb, message);
-	else
-		r = es_error_set(error, -EIO, "OCI runtime %s failed: %s %s %d and gave no reason",
-				 c->verb, c->runc->program,
-				 WIFSIGNALED(status) ? "was killed by signal" : "exited with",
-				 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	if (error)
-		error->runtime_exit = exit_code(status);
-	return r;
-}
-
-static int time_out(struct command *c, const struct es_pidref *child, struct es_error *error)
-{
-	int status;
-
-	es_pidref_signal(child, SIGKILL);
-	es_spawn_reap(child, es_deadline_after_ms(KILLED_WAIT_MS), &status);
-	return es_error_set(error, -ETIMEDOUT,
-			    "OCI runtime %s did not finish within %u ms and was killed: %s",
-			    c->verb, c->runc->timeout_ms, c->runc->program);
-}
-
-static int collect(struct command *c, const struct es_pidref *child, struct es_error *error)
-{
-	int status, r;
-
-	r = es_spawn_reap(child, ES_DEADLINE_NEVER, &status);
-	/*
-	 * The host reaped it (SIGCHLD ignored, or a waitpid(-1)) and nobody knows its status: what
-	 * follows, a pid file or the next command, shows whether it has worked.
-	 */
-	if (r == -ENODATA)
-		return 0;
-	if (r < 0)
-		return es_error_set_errno(error, r, "OCI runtime %s: cannot wait for %s", c->verb,
-					  c->runc->program);
-	if (c->stderr_pipe >= 0)
-		drain_stderr(c);
-	return status == 0 ? 0 : explain_failure(c, status, error);
-}
-
-static int run(struct command *c, struct es_error *error)
-{
-	struct es_pidref child = ES_PIDREF_UNSET;
-	uint64_t deadline = es_deadline_after_ms(c->runc->timeout_ms);
-	int r;
-
-	r = spawn(c, &child, error);
-	if (r < 0)
-		return r;
-	if (c->stderr_pipe >= 0)
-		es_close(TAKE_FD(c->fd[2]));
-	r = wait_for_exit(c, &child, deadline);
-	if (r == 0)
-		r = collect(c, &child, error);
-	else if (r == -ETIMEDOUT)
-		r = time_out(c, &child, error);
-	es_pidref_close(&child);
-	return r;
-}
-
-/* A command whose streams are not the container's: its stderr may explain a failure. */
-static int run_plain(struct command *c, struct es_error *error)
-{
-	int fds[2], r;
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return es_error_set_errno(error, es_neg_errno(), "OCI runtime %s", c->verb);
-	c->stderr_pipe = fds[0];
-	c->fd[2] = fds[1];
-	r = fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? es_neg_errno() : run(c, error);
-	es_close(c->fd[2]);
-	return r;
+	if (create->no_pivot)
+		es_runc_command_add(c, "--no-pivot");
+	for (int i = 0; i < 3; i++)
+		c->fd[i] = create->io->fd[i];
+	c->mark_prog_fd = create->mark_prog_fd;
+	c->trace_id = create->trace_id;
 }
 
 int es_runc_create(const struct es_runc *runc, const struct es_runc_create *create,
 		   struct es_error *error)
 {
-	struct command c;
+	struct es_runc_command c;
 
-	command_init(&c, runc, "create");
-	add(&c, "--bundle");
-	add(&c, runc->bundle);
-	add(&c, "--pid-file");
-	add(&c, create->pid_file);
-	if (create->no_pivot)
-		add(&c, "--no-pivot");
+	es_runc_command_init(&c, runc, "create");
+	add_create_options(&c, create);
 	if (create->no_new_keyring)
-		add(&c, "--no-new-keyring");
-	add(&c, runc->id);
+		es_runc_command_add(&c, "--no-new-keyring");
+	es_runc_command_add(&c, runc->id);
+	return es_runc_command_run(&c, error);
+}
+
+int es_runc_restore(const struct es_runc *runc, const struct es_runc_restore *restore,
+		    struct es_error *error)
+{
+	struct es_runc_command c;
+
+	es_runc_command_init(&c, runc, "restore");
+	es_runc_command_add(&c, "--image-path");
+	es_runc_command_add(&c, restore->image_path);
+	es_runc_command_add(&c, "--work-path");
+	es_runc_command_add(&c, restore->work_path);
+	es_runc_command_add(&c, "--detach");
+	/* The restored process is nobody's child: its exit is learnt of as that of any other. */
+	es_runc_command_add(&c, "--no-subreaper");
+	add_create_options(&c, &restore->create);
+	es_runc_command_add(&c, runc->id);
+	return es_runc_command_run(&c, error);
+}
+
+int es_runc_exec(const struct es_runc *runc, const struct es_runc_exec *exec,
+		 struct es_error *error)
+{
+	struct es_runc_command c;
+
+	es_runc_command_init(&c, runc, "exec");
+	es_runc_command_add(&c, "--process");
+	es_runc_command_add(&c, exec->process_file);
+	if (exec->console_socket) {
+		es_runc_command_add(&c, "--console-socket");
+		es_runc_command_add(&c, exec->console_socket);
+	}
+	es_runc_command_add(&c, "--detach");
+	es_runc_command_add(&c, "--pid-file");
+	es_runc_command_add(&c, exec->pid_file);
+	es_runc_command_add(&c, runc->id);
 	for (int i = 0; i < 3; i++)
-		c.fd[i] = create->io->fd[i];
-	c.mark_prog_fd = create->mark_prog_fd;
-	c.trace_id = create->trace_id;
-	return run(&c, error);
+		c.fd[i] = exec->io->fd[i];
+	c.mark_prog_fd = exec->mark_prog_fd;
+	c.trace_id = exec->trace_id;
+	return es_runc_command_run(&c, error);
+}
+
+static int run_on_container(const struct es_runc *runc, const char *verb, struct es_error *error)
+{
+	CLEANUP(es_runc_command_clear) struct es_runc_command c;
+
+	es_runc_command_init(&c, runc, verb);
+	es_runc_command_add(&c, runc->id);
+	return es_runc_command_run_plain(&c, error);
 }
 
 int es_runc_start(const struct es_runc *runc, struct es_error *error)
 {
-	CLEANUP(command_clear) struct command c;
-
-	command_init(&c, runc, "start");
-	add(&c, runc->id);
-	return run_plain(&c, error);
+	return run_on_container(runc, "start", error);
 }
 
-static void delete_command(struct command *c, const struct es_runc *runc, bool force)
+int es_runc_pause(const struct es_runc *runc, struct es_error *error)
 {
-	command_init(c, runc, "delete");
+	return run_on_container(runc, "pause", error);
+}
+
+int es_runc_resume(const struct es_runc *runc, struct es_error *error)
+{
+	return run_on_container(runc, "resume", error);
+}
+
+/* A descriptor to read text from. */
+static int text_fd(const char *text, size_t size)
+{
+	cleanup_fd int fd = memfd_create("embedshim", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return es_neg_errno();
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(fd, text + done, size - done);
+
+		if (n < 0)
+			return es_neg_errno();
+		done += (size_t)n;
+	}
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return es_neg_errno();
+	return TAKE_FD(fd);
+}
+
+int es_runc_update(const struct es_runc *runc, const char *resources, size_t size,
+		   struct es_error *error)
+{
+	CLEANUP(es_runc_command_clear) struct es_runc_command c;
+	cleanup_fd int fd = text_fd(resources, size);
+
+	if (fd < 0)
+		return es_error_set_errno(error, fd, "OCI runtime update");
+	es_runc_command_init(&c, runc, "update");
+	es_runc_command_add(&c, "--resources=-");
+	es_runc_command_add(&c, runc->id);
+	c.fd[0] = fd;
+	return es_runc_command_run_plain(&c, error);
+}
+
+int es_runc_checkpoint(const struct es_runc *runc, const struct es_checkpoint_opts *checkpoint,
+		       const char *work_path, struct es_error *error)
+{
+	static const struct {
+		uint32_t flag;
+		const char *argument;
+	} flags[] = {
+		{ ES_CHECKPOINT_TCP, "--tcp-established" },
+		{ ES_CHECKPOINT_UNIX_SOCKETS, "--ext-unix-sk" },
+		{ ES_CHECKPOINT_SHELL_JOB, "--shell-job" },
+		{ ES_CHECKPOINT_FILE_LOCKS, "--file-locks" },
+	};
+	CLEANUP(es_runc_command_clear) struct es_runc_command c;
+
+	es_runc_command_init(&c, runc, "checkpoint");
+	es_runc_command_add(&c, "--image-path");
+	es_runc_command_add(&c, checkpoint->image_path);
+	es_runc_command_add(&c, "--work-path");
+	es_runc_command_add(&c, work_path);
+	if (!(checkpoint->flags & ES_CHECKPOINT_EXIT))
+		es_runc_command_add(&c, "--leave-running");
+	for (size_t i = 0; i < ES_ARRAY_SIZE(flags); i++)
+		if (checkpoint->flags & flags[i].flag)
+			es_runc_command_add(&c, flags[i].argument);
+	if (checkpoint->cgroups_mode) {
+		es_runc_command_add(&c, "--manage-cgroups-mode");
+		es_runc_command_add(&c, checkpoint->cgroups_mode);
+	}
+	for (const char *const *ns = checkpoint->empty_namespaces; ns && *ns; ns++) {
+		es_runc_command_add(&c, "--empty-ns");
+		es_runc_command_add(&c, *ns);
+	}
+	es_runc_command_add(&c, runc->id);
+	return es_runc_command_run_plain(&c, error);
+}
+
+static void delete_command(struct es_runc_command *c, const struct es_runc *runc, bool force)
+{
+	es_runc_command_init(c, runc, "delete");
 	if (force)
-		add(c, "--force");
-	add(c, runc->id);
+		es_runc_command_add(c, "--force");
+	es_runc_command_add(c, runc->id);
 }
 
 int es_runc_delete(const struct es_runc *runc, bool force, struct es_error *error)
 {
-	CLEANUP(command_clear) struct command c;
+	CLEANUP(es_runc_command_clear) struct es_runc_command c;
 
 	delete_command(&c, runc, force);
-	return run_plain(&c, error);
+	return es_runc_command_run_plain(&c, error);
 }
 
 int es_runc_delete_begin(const struct es_runc *runc, struct es_runc_child *child,
 			 struct es_error *error)
 {
-	struct command c;
+	struct es_runc_command c;
 	int r;
 
 	delete_command(&c, runc, true);
-	r = spawn(&c, &child->process, error);
+	r = es_runc_command_spawn(&c, &child->process, error);
 	child->log_start = c.log_start;
 	return r;
 }
@@ -302,14 +204,14 @@ int es_runc_delete_begin(const struct es_runc *runc, struct es_runc_child *child
 int es_runc_delete_end(const struct es_runc *runc, struct es_runc_child *child,
 		       struct es_error *error)
 {
-	struct command c;
+	struct es_runc_command c;
 	int r;
 
 	if (!es_pidref_has_exited(&child->process))
 		return -EAGAIN;
 	delete_command(&c, runc, true);
 	c.log_start = child->log_start;
-	r = collect(&c, &child->process, error);
+	r = es_runc_command_collect(&c, &child->process, error);
 	es_pidref_close(&child->process);
 	return r;
 }

@@ -3,27 +3,15 @@
 #ifndef ES_RUNC_H
 #define ES_RUNC_H
 
-#include <embedshim/base.h>
-#include <stdbool.h>
-#include <sys/types.h>
+#include <embedshim/task.h>
+#include <embedshim/checkpoint.h>
 
-#include "pidref.h"
+#include "runc_command.h"
 #include "task_io.h"
-#include "util.h"
-
-/* One container as the runtime knows it. Everything is borrowed. */
-struct es_runc {
-	const char *program; /* absolute */
-	const char *root;    /* --root */
-	const char *id;
-	const char *bundle; /* cwd and --bundle */
-	const char *log;    /* --log */
-	bool systemd_cgroup;
-	uint32_t timeout_ms;
-};
 
 struct es_runc_create {
 	const char *pid_file;
+	const char *console_socket; /* NULL: no terminal */
 	bool no_pivot, no_new_keyring;
 	struct es_task_io *io;
 	int mark_prog_fd;
@@ -40,6 +28,40 @@ ES_HIDDEN int es_runc_create(const struct es_runc *runc, const struct es_runc_cr
 ES_HIDDEN int es_runc_start(const struct es_runc *runc, struct es_error *error);
 /* runc delete [--force]. A container the runtime does not know is success. */
 ES_HIDDEN int es_runc_delete(const struct es_runc *runc, bool force, struct es_error *error);
+
+/* runc pause, runc resume. */
+ES_HIDDEN int es_runc_pause(const struct es_runc *runc, struct es_error *error);
+ES_HIDDEN int es_runc_resume(const struct es_runc *runc, struct es_error *error);
+
+/* runc update --resources=-: a JSON object as linux.resources of config.json. */
+ES_HIDDEN int es_runc_update(const struct es_runc *runc, const char *resources, size_t size,
+			     struct es_error *error);
+
+struct es_runc_exec {
+	const char *process_file; /* the process object of config.json */
+	const char *pid_file;
+	const char *console_socket; /* NULL: no terminal */
+	struct es_task_io *io;
+	int mark_prog_fd;
+	uint64_t trace_id;
+};
+/* runc exec --detach. */
+ES_HIDDEN int es_runc_exec(const struct es_runc *runc, const struct es_runc_exec *exec,
+			   struct es_error *error);
+
+/* runc checkpoint; options as of containerd's runc shim. work_path is not NULL. */
+ES_HIDDEN int es_runc_checkpoint(const struct es_runc *runc,
+				 const struct es_checkpoint_opts *checkpoint, const char *work_path,
+				 struct es_error *error);
+
+struct es_runc_restore {
+	const char *image_path;
+	const char *work_path;
+	struct es_runc_create create;
+};
+/* runc restore --detach. */
+ES_HIDDEN int es_runc_restore(const struct es_runc *runc, const struct es_runc_restore *restore,
+			      struct es_error *error);
 
 /*
  * The same delete --force in two halves for callers that must not block: start it, poll the pidfd

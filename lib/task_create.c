@@ -5,15 +5,16 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "rollback.h"
-#include "context.h"
 #include "error.h"
 #include "fs.h"
 #include "json.h"
 #include "opts.h"
+#include "process_start.h"
+#include "rollback.h"
 #include "runc.h"
 #include "spawn.h"
 #include "step.h"
+#include "task_init.h"
 #include "task_io.h"
 
 #define CONFIG_SIZE_MAX (16 << 20)
@@ -47,6 +48,9 @@ static int check_opts(const struct es_task_opts *opts)
 	if (opts->runtime_root && opts->runtime_root[0] != '/')
 		return es_error_set(opts->error, -EINVAL,
 				    "runtime_root is not an absolute path: %s", opts->runtime_root);
+	if ((opts->restore_path && opts->restore_path[0] != '/') ||
+	    (opts->restore_work_path && opts->restore_work_path[0] != '/'))
+		return es_error_set(opts->error, -EINVAL, "restore paths must be absolute");
 	if (opts->flags & ~known)
 		return es_error_set(opts->error, -EINVAL, "unknown flags %#x",
 				    opts->flags & ~known);
@@ -90,7 +94,9 @@ static int fill_record(struct creation *c)
 	if ((r = es_path_join(&record->runtime_root, root, c->task->namespace_)) < 0 ||
 	    (r = copy_string(&record->stream[0], c->opts.stdin_path)) < 0 ||
 	    (r = copy_string(&record->stream[1], c->opts.stdout_path)) < 0 ||
-	    (r = copy_string(&record->stream[2], c->opts.stderr_path)) < 0)
+	    (r = copy_string(&record->stream[2], c->opts.stderr_path)) < 0 ||
+	    (r = copy_string(&record->restore_path, c->opts.restore_path)) < 0 ||
+	    (r = copy_string(&record->restore_work_path, c->opts.restore_work_path)) < 0)
 		return r;
 	return 0;
 }
@@ -125,6 +131,28 @@ static int make_bundle(struct creation *c)
 			   c->opts.bundle_dir ? c->opts.bundle_dir : es_bundle_dir(task->bundle));
 }
 
+/* Whether the container is given no PID namespace of its own, or is to join one. */
+static int shares_pid_namespace(struct es_json *json)
+{
+	size_t n = 0;
+	int r;
+
+	r = es_json_get_length(json, "$.linux.namespaces", &n);
+	if (r == -ENOMEM)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		cleanup_free char *type = NULL, *path = NULL;
+		char key[64];
+
+		snprintf(key, sizeof(key), "$.linux.namespaces[%zu].type", i);
+		if (es_json_get_string(json, key, &type) < 0 || strcmp(type, "pid") != 0)
+			continue;
+		snprintf(key, sizeof(key), "$.linux.namespaces[%zu].path", i);
+		return es_json_get_string(json, key, &path) == 0 && *path;
+	}
+	return 1;
+}
+
 /* The runtime reads config.json itself; a clear word on what we cannot serve comes from here. */
 static int check_config(struct creation *c)
 {
@@ -153,6 +181,11 @@ static int check_config(struct creation *c)
 	if (r < 0 && r != -ENOENT)
 		return es_error_set(c->opts.error, -EINVAL,
 				    "%s/config.json: process.terminal is not a boolean", dir);
+	r = shares_pid_namespace(c->json);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		c->task->record.flags |= ES_TASK_SHARES_PIDNS;
 	if (terminal)
 		return es_error_set(c->opts.error, -ENOTSUP,
 				    "%s/config.json: process.terminal is set, and terminals are "
@@ -161,10 +194,9 @@ static int check_config(struct creation *c)
 	return 0;
 }
 
-/* Everything that must exist before the first process does. */
-static int reserve(struct creation *c)
+/* task.json, with the ID under which the exit will be known. */
+static int write_record(struct creation *c)
 {
-	struct es_exitsnoop *snoop = es_monitor_exitsnoop(c->manager->monitor);
 	struct es_task *task = c->task;
 	int r;
 
@@ -179,20 +211,6 @@ static int reserve(struct creation *c)
 		return es_error_set_errno(c->opts.error, r, "%s/task.json",
 					  es_bundle_dir(task->bundle));
 	es_step("create.record");
-	r = es_exitsnoop_reserve(snoop, task->record.trace_id);
-	if (r == -ENOSPC)
-		return es_error_set(c->opts.error, r,
-				    "the capacity of %u tasks is used up: no exit could be "
-				    "recorded for another one",
-				    es_exitsnoop_capacity(snoop));
-	if (r < 0)
-		return es_error_set_errno(c->opts.error, r, "cannot reserve an exit record");
-	es_step("create.reserved");
-	r = es_exitsnoop_follow(snoop, task->record.trace_id);
-	if (r < 0)
-		return es_error_set_errno(c->opts.error, r,
-					  "cannot follow the processes of the OCI runtime");
-	es_step("create.followed");
 	return 0;
 }
 
@@ -219,7 +237,7 @@ static int run_runtime(struct creation *c)
 	int r;
 
 	if ((r = es_path_join(&log, es_bundle_dir(task->bundle), ES_TASK_LOG_FILE)) < 0 ||
-	    (r = es_path_join(&pid_file, es_bundle_dir(task->bundle), ES_TASK_PID_FILE)) < 0)
+	    (r = es_path_join(&pid_file, es_bundle_dir(task->bundle), ES_PID_FILE)) < 0)
 		return r;
 	/* runc makes its own directory below, but not the parents of its root. */
 	r = es_dir_make_all(task->record.runtime_root, 0711);
@@ -233,46 +251,6 @@ static int run_runtime(struct creation *c)
 	if (r == -ETIMEDOUT)
 		c->undo.runtime_killed = true;
 	return r;
-}
-
-/* Bind the slot to the init process. Its exit may be recorded already. */
-static int resolve_init(struct creation *c, struct es_pidref *ref)
-{
-	struct es_exitsnoop *snoop = es_monitor_exitsnoop(c->manager->monitor);
-	struct es_task *task = c->task;
-	int opened, r;
-
-	r = es_task_pid_file_read(task->bundle);
-	if (r < 0)
-		return es_error_set(c->opts.error, -EIO, "OCI runtime %s wrote no pid to %s/%s",
-				    task->record.runtime, es_bundle_dir(task->bundle),
-				    ES_TASK_PID_FILE);
-	task->init.pid = (pid_t)r;
-	opened = es_pidref_open(ref, task->init.pid);
-	r = es_exitsnoop_resolve(snoop, task->record.trace_id, task->init.pid);
-	/* A runtime that makes its processes in a way we did not follow. */
-	if (r == -ESRCH && opened == 0)
-		r = es_exitsnoop_attach(snoop, task->record.trace_id, task->init.pid);
-	if (r < 0)
-		return es_error_set_errno(c->opts.error, r,
-					  "cannot watch the container's init process %d",
-					  task->init.pid);
-	return opened == -ESRCH ? 0 : opened;
-}
-
-static int watch_init(struct creation *c, struct es_pidref *ref)
-{
-	struct es_task *task = c->task;
-	struct es_exit exit;
-	int r;
-
-	if (ref->fd >= 0)
-		return es_monitor_adopt(c->manager->monitor, task->record.trace_id, ref, true);
-	r = es_exitsnoop_lookup(es_monitor_exitsnoop(c->manager->monitor), task->record.trace_id,
-				&exit);
-	if (r < 0)
-		return r;
-	return es_monitor_adopt_exit(c->manager->monitor, &exit);
 }
 
 static void set_status(struct es_task *task, uint32_t status, bool listed)
@@ -289,22 +267,12 @@ static int commit(struct creation *c)
 	struct es_task *task = c->task;
 	int r;
 
-	r = resolve_init(c, &ref);
-	if (r < 0) {
-		es_pidref_close(&ref);
-		return r;
-	}
-	es_step("create.resolved");
 	task->init.trace_id = task->record.trace_id;
 	memcpy(task->init.boot_id, task->record.boot_id, sizeof(task->init.boot_id));
-	task->init.start_ticks = ref.start_ticks;
-	task->init.inode = ref.inode;
-	if (ref.fd >= 0)
-		es_pidref_program(&ref, &task->init.program_dev, &task->init.program_inode);
-	r = es_task_init_write(task->bundle, c->json, &task->init);
-	if (r < 0)
-		es_error_set_errno(c->opts.error, r, "%s/init.json", es_bundle_dir(task->bundle));
-	es_step("create.init");
+	r = es_process_resolve(c->manager, es_bundle_dir(task->bundle), &task->init, &ref,
+			       c->opts.error);
+	if (r == 0)
+		r = es_task_record_init(task, c->json, &ref, c->opts.error);
 	if (r == 0)
 		r = es_bundle_commit(task->bundle, c->opts.error);
 	if (r == 0) {
@@ -312,18 +280,24 @@ static int commit(struct creation *c)
 		/* With a status first: another thread may take the exit as soon as it is watched.
 		 */
 		set_status(task, ES_TASK_CREATED, false);
-		r = watch_init(c, &ref);
+		r = es_process_watch(c->manager, task->record.trace_id, &ref);
 	}
 	es_pidref_close(&ref);
-	if (r < 0) {
-		set_status(task, 0, false);
-		return r;
-	}
-	/* What else the runtime started (hooks that stay) is no business of ours any more. */
-	es_exitsnoop_unfollow(es_monitor_exitsnoop(c->manager->monitor), task->record.trace_id);
-	es_step("create.unfollowed");
-	set_status(task, ES_TASK_CREATED, true);
-	return 0;
+	set_status(task, r < 0 ? 0 : ES_TASK_CREATED, r == 0);
+	return r;
+}
+
+/* To be restored: there is no process before the start. */
+static int commit_restore(struct creation *c)
+{
+	int r;
+
+	r = write_record(c);
+	if (r == 0)
+		r = es_bundle_commit(c->task->bundle, c->opts.error);
+	if (r == 0)
+		set_status(c->task, ES_TASK_CREATED, true);
+	return r;
 }
 
 static int create_in_registry(struct creation *c)
@@ -333,8 +307,13 @@ static int create_in_registry(struct creation *c)
 	r = es_json_new(&c->json);
 	if (r < 0)
 		return r;
-	if ((r = fill_record(c)) < 0 || (r = make_bundle(c)) < 0 || (r = check_config(c)) < 0 ||
-	    (r = reserve(c)) < 0 || (r = run_runtime(c)) < 0)
+	if ((r = fill_record(c)) < 0 || (r = make_bundle(c)) < 0 || (r = check_config(c)) < 0)
+		return r;
+	if (c->task->record.restore_path)
+		return commit_restore(c);
+	if ((r = write_record(c)) < 0 ||
+	    (r = es_process_reserve(c->manager, c->task->record.trace_id, c->opts.error)) < 0 ||
+	    (r = run_runtime(c)) < 0)
 		return r;
 	es_step("create.runtime");
 	return commit(c);

@@ -101,6 +101,13 @@ void es_watch_set_known(struct es_watch_set *s, struct es_watch *w)
 	update_queue_fd(s);
 }
 
+void es_watch_requeue(struct es_watch_set *s, struct es_watch *w)
+{
+	TAILQ_INSERT_HEAD(&s->exits, w, link);
+	w->queued = true;
+	update_queue_fd(s);
+}
+
 /* No record: ask the kernel as a waiter would, and give up after a while. */
 static void settle_unrecorded(struct es_watch_set *s, struct es_watch *w)
 {

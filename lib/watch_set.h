@@ -58,6 +58,8 @@ ES_HIDDEN void es_watch_put(struct es_watch *w);
 ES_HIDDEN void es_watch_settle(struct es_watch_set *set, struct es_watch *w);
 /* w->exit is filled by the caller: queue it. */
 ES_HIDDEN void es_watch_set_known(struct es_watch_set *set, struct es_watch *w);
+/* w was taken off the list of exits: put it back to the front. */
+ES_HIDDEN void es_watch_requeue(struct es_watch_set *set, struct es_watch *w);
 /* Take w off the list it is on. */
 ES_HIDDEN void es_watch_unlink(struct es_watch_set *set, struct es_watch *w);
 /* Settle what epoll says is ready. Never blocks. */

@@ -8,6 +8,8 @@
 
 #include <embedshim/base.h>
 #include <embedshim/bundle.h>
+#include <embedshim/checkpoint.h>
+#include <embedshim/exec.h>
 #include <embedshim/exit.h>
 #include <embedshim/idalloc.h>
 #include <embedshim/manager.h>

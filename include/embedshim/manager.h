@@ -7,6 +7,7 @@
 #define EMBEDSHIM_MANAGER_H
 
 #include <embedshim/bundle.h>
+#include <embedshim/exec.h>
 #include <embedshim/task.h>
 
 #ifdef __cplusplus
@@ -40,7 +41,7 @@ struct es_manager_opts {
  * @brief Open a root and a state directory and reload every task in them.
  *
  * After a restart each task has its true state; exits that happened meanwhile carry the kernel's
- * time and come out of es_manager_next_exit(). No process is started for a task in a settled
+ * time and come out of es_manager_next_event(). No process is started for a task in a settled
  * state. What a crash left half made is cleaned up behind es_manager_fd(). After a reboot every
  * task whose exit was not known before is stopped with an exit that says lost.
  *
@@ -88,7 +89,7 @@ ES_API const char *es_manager_warning(const struct es_manager *manager);
 ES_API struct es_bundle_store *es_manager_bundles(struct es_manager *manager);
 
 /**
- * @brief A descriptor that polls readable (POLLIN) while es_manager_next_exit() has work.
+ * @brief A descriptor that polls readable (POLLIN) while es_manager_next_event() has work.
  *
  * @param manager  The manager.
  * @return The descriptor, non-blocking, owned by the manager: never read, write or close it.
@@ -100,35 +101,64 @@ ES_API struct es_bundle_store *es_manager_bundles(struct es_manager *manager);
  */
 ES_API int es_manager_fd(const struct es_manager *manager);
 
+/** What an event tells. */
+enum es_event_type {
+	ES_EVENT_EXIT = 1,	/**< a task's init process has exited */
+	ES_EVENT_EXEC_EXIT = 2, /**< an exec's process has exited */
+	ES_EVENT_OOM = 3 /**< a process of the container, in its cgroup or below, was killed for
+			      memory */
+};
+
+/** One event. */
+struct es_event {
+	uint32_t type;	      /**< enum es_event_type */
+	uint32_t reserved;    /**< zero */
+	struct es_task *task; /**< the task; a reference that es_event_clear() gives back */
+	struct es_exec *exec; /**< the exec of ES_EVENT_EXEC_EXIT, likewise; NULL otherwise */
+	struct es_exit exit;  /**< how it ended; zero for ES_EVENT_OOM */
+};
+
 /**
- * @brief Take the next exit of a task's init process that has not been handed out yet.
+ * @brief Take the next event that has not been handed out yet.
  *
  * Call it whenever es_manager_fd() polls readable, until it returns 0. It also drives the
  * clean-up of what a crash or a wedged runtime left behind. Each exit is handed out once per
- * manager; es_task_wait() answers all the same. The exit of a task that is deleted first is not
- * handed out. After a restart the exits of stopped tasks are handed out again.
+ * manager; es_task_wait() and es_exec_wait() answer all the same. The exit of what is deleted first
+ * is not handed out. After a restart the exits of what has stopped are handed out again. An exit
+ * comes after the OOM events of its container that preceded it, and init's after those of its
+ * execs. Kills in quick succession may be one OOM event; none is missed or told again across a
+ * restart.
  *
- * @param manager        The manager.
- * @param[out] ret_task  A new reference to the task; end it with es_task_free(). May be NULL.
- * @param[out] ret_exit  How it ended. May be NULL.
+ * @param manager   The manager.
+ * @param[out] ret  The event; end it with es_event_clear().
  *
- * @retval 1           One exit was written.
+ * @retval 1           One event was written.
  * @retval 0           None is waiting.
- * @retval -EINVAL     manager is NULL.
+ * @retval -EINVAL     An argument is NULL.
+ * @retval -ENOMEM     Out of memory; nothing is lost, call again.
  * @retval -ESHUTDOWN  The manager has been closed.
  * @retval -ECHILD     Used after fork().
  *
- * @par Threads  Any; each exit goes to one caller.
+ * @par Threads  Any; each event goes to one caller.
+ * @par Blocking Never for long.
+ * @since 0.1
+ */
+ES_API int es_manager_next_event(struct es_manager *manager, struct es_event *ret);
+
+/**
+ * @brief Give back the references of an event. Accepts NULL.
+ *
+ * A caller that keeps one sets the member to NULL.
+ * @par Threads  Any.
  * @par Blocking Never.
  * @since 0.1
  */
-ES_API int es_manager_next_exit(struct es_manager *manager, struct es_task **ret_task,
-				struct es_exit *ret_exit);
+ES_API void es_event_clear(struct es_event *event);
 
 /**
  * @brief Wait until nothing is left to clean up.
  *
- * Drives the clean-up that es_manager_next_exit() otherwise drives; exits stay queued.
+ * Drives the clean-up that es_manager_next_event() otherwise drives; events stay queued.
  *
  * @param manager     The manager.
  * @param timeout_ms  Milliseconds on CLOCK_MONOTONIC; -1: no limit, 0: only look.

@@ -26,7 +26,9 @@ enum es_task_status {
 		1, /**< the runtime has made the container; the user's process has not begun */
 	ES_TASK_RUNNING = 2, /**< the user's process runs */
 	ES_TASK_STOPPED = 3, /**< it has exited; the exit can be read */
-	ES_TASK_DELETED = 4  /**< es_task_delete() has succeeded; only the handle is left */
+	ES_TASK_DELETED = 4, /**< es_task_delete() has succeeded; only the handle is left */
+	ES_TASK_PAUSED = 5,  /**< all its processes are frozen */
+	ES_TASK_PAUSING = 6  /**< es_task_pause() is under way */
 };
 
 /** Bits of es_task_opts.flags. */
@@ -68,7 +70,11 @@ struct es_task_opts {
 	const char *stderr_path;  /**< standard error */
 	uint32_t flags;		  /**< enum es_task_flags */
 	uint32_t runtime_timeout_ms; /**< deadline of one runtime command; 0: the manager's */
-	struct es_error *error;	     /**< filled on failure; may be NULL */
+	/** Image of es_task_checkpoint() to restore: the task is created without a process, and
+	    es_task_start() runs `runc restore`. NULL: none. Absolute */
+	const char *restore_path;
+	const char *restore_work_path; /**< for criu's files; NULL: the bundle's work directory */
+	struct es_error *error;	       /**< filled on failure; may be NULL */
 };
 
 /** What a task is and does, at the moment of the call. */
@@ -123,14 +129,14 @@ ES_API int es_task_create(struct es_manager *manager, const char *namespace_, co
 			  const struct es_task_opts *opts, struct es_task **ret);
 
 /**
- * @brief Start the user's process: `runc start`.
+ * @brief Start the user's process: `runc start`, or `runc restore` of a task with a restore_path.
  *
  * @param task   The task.
  * @param error  Filled on failure; may be NULL.
  *
  * @retval 0           Started. It may have exited already.
  * @retval -EINVAL     task is NULL.
- * @retval -EBUSY      Not in the state "created", or another call is changing the task.
+ * @retval -EBUSY      Not in the state "created".
  * @retval -EIO        The runtime failed (a missing program, for example); error has its message.
  * @retval -ENOENT, -EACCES  The runtime's program is missing or not executable.
  * @retval -ETIMEDOUT  The runtime did not finish within its deadline and was killed.
@@ -163,6 +169,10 @@ ES_API int es_task_state(struct es_task *task, struct es_task_state *ret);
 /**
  * @brief Wait until the task's init process has exited.
  *
+ * Init's exit is the last of its container: it is known once every exec that was running has ended
+ * too, and, when the container has no PID namespace of its own, once what is left in its cgroup
+ * has been killed.
+ *
  * The answer stays available until es_task_delete(); every caller that waits, before or after the
  * exit, gets the same. A lost status is a success with source ES_EXIT_LOST and code -1.
  *
@@ -184,6 +194,8 @@ ES_API int es_task_wait(struct es_task *task, int timeout_ms, struct es_exit *re
 
 /**
  * @brief Send a signal to the task's init process through its pidfd.
+ *
+ * SIGKILL also ends a paused task: on cgroup v1 it is thawed for that.
  *
  * @param task    The task.
  * @param signal  1..64.
@@ -212,8 +224,7 @@ ES_API int es_task_kill(struct es_task *task, int signal);
  *
  * @retval 0           Deleted.
  * @retval -EINVAL     task is NULL.
- * @retval -EBUSY      Running, or another call is changing the task, or a mount in the bundle
- *                     cannot be removed.
+ * @retval -EBUSY      Running or paused, or a mount in the bundle cannot be removed.
  * @retval -ENOENT     Already deleted.
  * @retval -EIO        The runtime failed; error has its message.
  * @retval -ETIMEDOUT  The runtime did not finish within its deadline and was killed.
@@ -223,10 +234,135 @@ ES_API int es_task_kill(struct es_task *task, int signal);
  * @retval -ECHILD     Used after fork().
  *
  * @par Threads  Any. Of several at once one succeeds.
- * @par Blocking For the runtime command, at most its deadline.
+ * @par Blocking For other calls that change the task and for the runtime command, at most its
+ *               deadline.
  * @since 0.1
  */
 ES_API int es_task_delete(struct es_task *task, struct es_exit *ret, struct es_error *error);
+
+/**
+ * @brief Freeze all processes of the container: `runc pause`.
+ *
+ * @param task   The task.
+ * @param error  Filled on failure; may be NULL.
+ *
+ * @retval 0            Paused.
+ * @retval -EINVAL      task is NULL.
+ * @retval -EBUSY       Not running.
+ * @retval -EIO         The runtime failed; error has its message.
+ * @retval -ENOENT, -EACCES  The runtime's program is missing or not executable.
+ * @retval -ETIMEDOUT   The runtime did not finish within its deadline and was killed.
+ * @retval -EMFILE, -ENFILE, -ENOMEM, -EAGAIN  Out of descriptors, memory or processes.
+ * @retval -ESHUTDOWN   The manager has been closed.
+ * @retval -ECHILD      Used after fork().
+ *
+ * @par Threads  Any. es_task_state() tells ES_TASK_PAUSING meanwhile.
+ * @par Blocking For other calls that change the task and for the runtime command, at most its
+ *               deadline.
+ * @since 0.1
+ */
+ES_API int es_task_pause(struct es_task *task, struct es_error *error);
+
+/**
+ * @brief Let a paused container go on: `runc resume`.
+ *
+ * @param task   The task.
+ * @param error  Filled on failure; may be NULL.
+ *
+ * @retval 0            Running again.
+ * @retval -EINVAL      task is NULL.
+ * @retval -EBUSY       Not paused.
+ * @retval -EIO         The runtime failed; error has its message.
+ * @retval -ENOENT, -EACCES  The runtime's program is missing or not executable.
+ * @retval -ETIMEDOUT   The runtime did not finish within its deadline and was killed.
+ * @retval -EMFILE, -ENFILE, -ENOMEM, -EAGAIN  Out of descriptors, memory or processes.
+ * @retval -ESHUTDOWN   The manager has been closed.
+ * @retval -ECHILD      Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking As es_task_pause().
+ * @since 0.1
+ */
+ES_API int es_task_resume(struct es_task *task, struct es_error *error);
+
+/**
+ * @brief Change the container's resource limits: `runc update`.
+ *
+ * @param task       The task: created, running or paused.
+ * @param resources  JSON text of an OCI linux.resources object.
+ * @param size       Its length in bytes; 0: it is NUL-terminated.
+ * @param error      Filled on failure; may be NULL.
+ *
+ * @retval 0            Changed.
+ * @retval -EINVAL      task or resources is NULL, or resources is not a JSON object.
+ * @retval -EBUSY       The task has stopped.
+ * @retval -EIO         The runtime failed; error has its message.
+ * @retval -ENOENT, -EACCES  The runtime's program is missing or not executable.
+ * @retval -ETIMEDOUT   The runtime did not finish within its deadline and was killed.
+ * @retval -EMFILE, -ENFILE, -ENOMEM, -EAGAIN  Out of descriptors, memory or processes.
+ * @retval -ESHUTDOWN   The manager has been closed.
+ * @retval -ECHILD      Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking As es_task_pause().
+ * @since 0.1
+ */
+ES_API int es_task_update(struct es_task *task, const char *resources, size_t size,
+			  struct es_error *error);
+
+/**
+ * @brief List the processes of the container: all in its cgroup and in cgroups below it.
+ *
+ * Reads the kernel's lists; runs no process.
+ *
+ * @param task      The task.
+ * @param[out] ret  malloc()ed array of PIDs in the caller's PID namespace; free(3) it. A process
+ *                  that is not visible there is left out.
+ *
+ * @retval >=0      Number of PIDs.
+ * @retval -EINVAL  An argument is NULL.
+ * @retval -ENOENT  The cgroup is gone, or the container has none of its own.
+ * @retval -ENOMEM, -EMFILE, -ENFILE, -EACCES  Out of resources, or from the file system.
+ * @retval -ECHILD  Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Never for long.
+ * @since 0.1
+ */
+ES_API int es_task_pids(struct es_task *task, int32_t **ret);
+
+/**
+ * @brief Send a signal to every process of the container.
+ *
+ * SIGKILL is repeated until nothing is left, so that what is forked meanwhile is reached too.
+ *
+ * @param task    The task.
+ * @param signal  1..64.
+ *
+ * @retval >=0      Number of processes that it was sent to; 0: none is left.
+ * @retval -EINVAL  task is NULL or signal is out of range.
+ * @retval -ENOENT  The container has no cgroup of its own.
+ * @retval -EBUSY   New processes appear faster than they can be killed.
+ * @retval -EPERM, -ENOMEM, -EMFILE, -ENFILE, -EACCES  Out of resources, or no privilege.
+ * @retval -ECHILD  Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Never for long.
+ * @since 0.1
+ */
+ES_API int es_task_kill_all(struct es_task *task, int signal);
+
+/**
+ * @brief The container's cgroups as /proc/<init>/cgroup told them when it was created.
+ *
+ * @param task  The task.
+ * @return Text of that format (cgroups(7)), owned by the handle; NULL for a NULL task, or if it was
+ *         never known.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API const char *es_task_cgroups(const struct es_task *task);
 
 /**
  * @brief The task's ID. Owned by the handle; NULL for a NULL task.
@@ -251,6 +387,18 @@ ES_API const char *es_task_namespace(const struct es_task *task);
  * @since 0.1
  */
 ES_API const char *es_task_bundle_dir(const struct es_task *task);
+
+/**
+ * @brief What a standard stream was created with. Owned by the handle.
+ *
+ * @param task    The task.
+ * @param stream  0 standard input, 1 output, 2 error.
+ * @return The path or URI; NULL for a null stream, a NULL task or another number.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API const char *es_task_stream(const struct es_task *task, int stream);
 
 /**
  * @brief Give back one reference. Accepts NULL. The task itself goes on.

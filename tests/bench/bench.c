@@ -127,8 +127,8 @@ static void round_bare(struct bare *b, int i, struct round *r)
 static void round_ours(struct env *env, struct es_manager *m, int i, struct round *r)
 {
 	struct pollfd fd = { .fd = es_manager_fd(m), .events = POLLIN };
-	struct es_task *task, *told = NULL;
-	struct es_exit exit_record;
+	struct es_event event = { 0 };
+	struct es_task *task;
 	char id[32];
 	double t;
 
@@ -139,12 +139,12 @@ static void round_ours(struct env *env, struct es_manager *m, int i, struct roun
 	sleep_ms(20);
 	t = now_us();
 	es_task_kill(task, SIGKILL);
-	while (es_manager_next_exit(m, &told, &exit_record) == 0)
+	while (es_manager_next_event(m, &event) == 0)
 		poll(&fd, 1, -1);
 	r->kill_known = now_us() - t;
-	es_task_free(told);
-	while (es_manager_next_exit(m, NULL, NULL) > 0)
-		;
+	do
+		es_event_clear(&event);
+	while (es_manager_next_event(m, &event) > 0);
 	sleep_ms(20);
 	t = now_us();
 	if (es_task_delete(task, NULL, &env->error) < 0) {

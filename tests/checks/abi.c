@@ -34,10 +34,14 @@ SIZE(es_manager_opts, 72);
 OFFSET(es_manager_opts, capacity, 48);
 OFFSET(es_manager_opts, error, 64);
 SIZE(es_monitor_opts, 40);
-SIZE(es_task_opts, 88);
+SIZE(es_checkpoint_opts, 56);
+SIZE(es_event, 168);
+SIZE(es_exec_opts, 56);
+SIZE(es_exec_state, 32);
+SIZE(es_task_opts, 104);
 OFFSET(es_task_opts, stdout_path, 56);
 OFFSET(es_task_opts, flags, 72);
-OFFSET(es_task_opts, error, 80);
+OFFSET(es_task_opts, error, 96);
 #endif
 
 int main(void)

@@ -84,7 +84,8 @@ START_TEST(ends_while_managed)
 	env_init(&env);
 	m = env_open(&env);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		struct es_task *task = start_kind(&env, m, &kinds[i]), *told;
+		struct es_task *task = start_kind(&env, m, &kinds[i]);
+		struct es_event event;
 		struct es_exit exit, again;
 
 		/* The user's program must be running for its signals to mean what they say. */
@@ -93,11 +94,18 @@ START_TEST(ends_while_managed)
 		let_it_end(&env, task, &kinds[i], 0);
 		ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 		check_exit(&kinds[i], &exit);
-		ck_assert_int_eq(es_manager_next_exit(m, &told, &again), 1);
-		ck_assert_ptr_eq(told, task);
-		ck_assert_mem_eq(&exit, &again, sizeof(exit));
-		es_task_free(told);
-		ck_assert_int_eq(es_manager_next_exit(m, &told, &again), 0);
+		ck_assert_int_eq(es_manager_next_event(m, &event), 1);
+		if (kinds[i].memory_limit) {
+			ck_assert_uint_eq(event.type, ES_EVENT_OOM);
+			ck_assert_ptr_eq(event.task, task);
+			es_event_clear(&event);
+			ck_assert_int_eq(es_manager_next_event(m, &event), 1);
+		}
+		ck_assert_uint_eq(event.type, ES_EVENT_EXIT);
+		ck_assert_ptr_eq(event.task, task);
+		ck_assert_mem_eq(&exit, &event.exit, sizeof(exit));
+		es_event_clear(&event);
+		ck_assert_int_eq(es_manager_next_event(m, &event), 0);
 		ck_assert_int_eq(es_task_delete(task, &again, &env.error), 0);
 		ck_assert_mem_eq(&exit, &again, sizeof(exit));
 		es_task_free(task);

@@ -82,11 +82,12 @@ static void *watch(void *arg)
 
 	while (*w->done < WORKERS) {
 		struct pollfd fd = { .fd = es_manager_fd(w->m), .events = POLLIN };
-		struct es_task **list, *task;
+		struct es_task **list;
+		struct es_event event;
 
 		poll(&fd, 1, 10);
-		while (es_manager_next_exit(w->m, &task, NULL) > 0)
-			es_task_free(task);
+		while (es_manager_next_event(w->m, &event) > 0)
+			es_event_clear(&event);
 		if (es_manager_list(w->m, NULL, &list) >= 0)
 			es_task_list_free(list);
 	}
@@ -199,10 +200,11 @@ static void use_after_fork(void *arg)
 {
 	struct work *w = arg;
 	struct es_task **list;
+	struct es_event event;
 	struct es_task *task;
 
 	ck_assert_int_eq(es_manager_list(w->m, NULL, &list), -ECHILD);
-	ck_assert_int_eq(es_manager_next_exit(w->m, &task, NULL), -ECHILD);
+	ck_assert_int_eq(es_manager_next_event(w->m, &event), -ECHILD);
 	ck_assert_int_eq(es_manager_get(w->m, "test", "x", &task), -ECHILD);
 	es_manager_close(w->m);
 }

@@ -275,6 +275,31 @@ static void kind_pause(void)
 		pause();
 }
 
+static void kind_late_exit(void)
+{
+	pause_us(800000);
+	_exit(number);
+}
+
+static void fork_sleepers(int n)
+{
+	for (int i = 0; i < n; i++)
+		if (fork() == 0)
+			kind_pause();
+}
+
+static void kind_family(void)
+{
+	fork_sleepers(number);
+	kind_pause();
+}
+
+static void kind_leave_children(void)
+{
+	fork_sleepers(5);
+	_exit(number);
+}
+
 static void kind_oom_child(void)
 {
 	int status;
@@ -305,6 +330,9 @@ static const struct {
 	{ "race-core", kind_race_core },
 	{ "sleep", kind_sleep },
 	{ "pause", kind_pause },
+	{ "late-exit", kind_late_exit },
+	{ "family", kind_family },
+	{ "leave-children", kind_leave_children },
 	{ "oom", use_memory },
 	{ "oom-child", kind_oom_child },
 };

@@ -239,21 +239,25 @@ END_TEST
 
 START_TEST(transitions)
 {
-	static const int expected[4][ES_TASK_EVENT_COUNT] = {
-		/* start, exit, kill, delete */
-		{ ES_TASK_RUNNING, ES_TASK_STOPPED, ES_TASK_CREATED, ES_TASK_DELETED },
-		{ -EBUSY, ES_TASK_STOPPED, ES_TASK_RUNNING, -EBUSY },
-		{ -EBUSY, ES_TASK_STOPPED, -ESRCH, ES_TASK_DELETED },
-		{ -ENOENT, ES_TASK_DELETED, -ESRCH, -ENOENT },
+	enum { C = ES_TASK_CREATED, R, S, D, P, I };
+	enum { B = -EBUSY, N = -ENOENT, G = -ESRCH };
+	static const int expected[6][ES_TASK_EVENT_COUNT] = {
+		/* start, exit, kill, delete, pause, resume, update, checkpoint, exec */
+		{ R, S, C, D, B, B, C, B, C }, /* created */
+		{ B, S, R, B, P, B, R, R, R }, /* running */
+		{ B, S, G, D, B, B, B, B, B }, /* stopped */
+		{ N, D, G, N, N, N, N, N, N }, /* deleted */
+		{ B, S, P, B, B, R, P, P, B }, /* paused */
+		{ B, S, I, B, B, B, B, B, B }, /* pausing */
 	};
 
-	for (int s = 0; s < 4; s++)
+	for (int s = 0; s < 6; s++)
 		for (int e = 0; e < ES_TASK_EVENT_COUNT; e++)
 			ck_assert_int_eq(es_task_state_next((enum es_task_status)(s + 1),
 							    (enum es_task_event)e),
 					 expected[s][e]);
 	ck_assert_int_eq(es_task_state_next((enum es_task_status)0, ES_TASK_EVENT_EXIT), -EINVAL);
-	ck_assert_int_eq(es_task_state_next((enum es_task_status)5, ES_TASK_EVENT_EXIT), -EINVAL);
+	ck_assert_int_eq(es_task_state_next((enum es_task_status)7, ES_TASK_EVENT_EXIT), -EINVAL);
 }
 END_TEST
 
