@@ -179,7 +179,7 @@ func (r *Runtime) waitGone(pid int) {
 }
 
 // told is the file that says that the exit of a process was published: it is not published again after a
-// restart. It goes with the bundle.
+// restart. It goes with the exec or the bundle.
 func (c *container) told(p *process) string {
 	return c.task.BundleDir() + "/exit-told-" + strconv.FormatUint(p.traceID(c), 10)
 }

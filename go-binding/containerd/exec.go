@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 
 	apievents "github.com/containerd/containerd/api/events"
@@ -198,6 +199,7 @@ func (e *Exec) Delete(ctx context.Context) (*runtime.Exit, error) {
 	}
 	c.mu.Unlock()
 	e.p.release()
+	os.Remove(c.told(e.p))
 	e.p.exec.Close()
 	if exit == nil {
 		return &runtime.Exit{}, nil
