@@ -18,11 +18,8 @@ import (
 
 // goneWait bounds the wait for a process to be reaped before its exit is published: clients expect that its
 // number is free by then. It is up to the host's init how soon that is; where it was too slow the last time,
-// goneGlance is all it is given.
-const (
-	goneWait   = 20 * time.Millisecond
-	goneGlance = 200 * time.Microsecond
-)
+// it is not waited for.
+const goneWait = 20 * time.Millisecond
 
 // unknownStatus is containerd's for an exit that nobody knows.
 const unknownStatus = 255
@@ -162,16 +159,13 @@ func newExit(e *embedshim.Exit) *runtime.Exit {
 
 // waitGone waits until no process has the number any more. A pidfd tells of the exit before that.
 func (r *Runtime) waitGone(pid int) {
-	patience := goneWait
+	gone := func() bool { return syscall.Kill(pid, 0) != nil }
 	if r.slowInit.Load() {
-		patience = goneGlance
+		time.AfterFunc(goneWait, func() { r.slowInit.Store(!gone()) })
+		return
 	}
-	deadline := time.Now().Add(patience)
-	for pause := 50 * time.Microsecond; ; pause *= 2 {
-		if syscall.Kill(pid, 0) != nil {
-			r.slowInit.Store(false)
-			return
-		}
+	deadline := time.Now().Add(goneWait)
+	for pause := 50 * time.Microsecond; !gone(); pause *= 2 {
 		if time.Now().After(deadline) {
 			r.slowInit.Store(true)
 			return

@@ -35,7 +35,6 @@ func (b *bench) calls(rounds int) error {
 		create = b.row("Create", "ms", 0)
 		start  = b.row("Start", "ms", 0)
 		both   = b.row("Create + Start", "ms", 0.65)
-		exec   = b.row("Exec + Start + Wait of an exec", "ms", 0)
 		event  = b.row("SIGKILL → TaskExit (bare: pidfd)", "ms", 0.3)
 		wait   = b.row("SIGKILL → Wait", "ms", 0)
 		remove = b.row("Task.Delete", "ms", 0.4)
@@ -51,13 +50,13 @@ func (b *bench) calls(rounds int) error {
 	}
 	defer listener.Stop()
 	for range rounds {
-		for column := range columns {
+		for _, column := range turns() {
 			c, err := b.container(column, nil)
 			if err != nil {
 				return err
 			}
-			var t [3]time.Duration
-			for i, step := range []func() error{c.create, c.start, func() error { return c.execTrue("e") }} {
+			var t [2]time.Duration
+			for i, step := range []func() error{c.create, c.start} {
 				begin := time.Now()
 				if err := step(); err != nil {
 					return fmt.Errorf("%s: %w", columnNames[column], err)
@@ -67,10 +66,6 @@ func (b *bench) calls(rounds int) error {
 			create.addTime(column, t[0])
 			start.addTime(column, t[1])
 			both.addTime(column, t[0]+t[1])
-			exec.addTime(column, t[2])
-			if err := c.deleteExec("e"); err != nil {
-				return err
-			}
 			begin, known, err := c.killed()
 			if err != nil {
 				return err
@@ -89,9 +84,42 @@ func (b *bench) calls(rounds int) error {
 			if err := c.forget(); err != nil {
 				return err
 			}
+			b.quiet()
 		}
 	}
 	return nil
+}
+
+// execs measures execs that end at once, in one container for each runtime, in turns.
+func (b *bench) execs(rounds int) error {
+	var (
+		r   = b.row("Exec + Start + Wait of an exec", "ms", 0)
+		all [columns]*container
+		err error
+	)
+	for column := range columns {
+		if all[column], err = b.container(column, nil); err != nil {
+			return err
+		}
+		if err := errors.Join(all[column].create(), all[column].start()); err != nil {
+			return err
+		}
+	}
+	for n := range rounds {
+		for _, column := range turns() {
+			c := all[column]
+			id := fmt.Sprintf("e%d", n)
+			begin := time.Now()
+			if err := c.execTrue(id); err != nil {
+				return fmt.Errorf("%s: %w", columnNames[column], err)
+			}
+			r.addTime(column, time.Since(begin))
+			if err := c.deleteExec(id); err != nil {
+				return err
+			}
+		}
+	}
+	return endAll(all[:])
 }
 
 // ctr measures ctr as a whole: it starts, runs a container, waits, and deletes it.
@@ -105,7 +133,7 @@ func (b *bench) ctr(rounds int) error {
 	} {
 		r := b.row(kind.name+" (bare: runc run)", "ms", 0.6)
 		for range rounds {
-			for column := range columns {
+			for _, column := range turns() {
 				took, err := b.ctrRun(column, kind.args)
 				if err != nil {
 					fmt.Fprintf(os.Stderr, "%s, %s: %v\n", kind.name, columnNames[column], err)
@@ -113,6 +141,7 @@ func (b *bench) ctr(rounds int) error {
 					break
 				}
 				r.addTime(column, took)
+				b.quiet()
 			}
 		}
 	}

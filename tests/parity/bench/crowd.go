@@ -47,6 +47,7 @@ func endAll(all []*container) error {
 			return err
 		}
 	}
+	all[0].quiet()
 	return nil
 }
 
@@ -58,7 +59,7 @@ func (b *bench) throughput(rounds int) error {
 			r.target, r.atLeast = 1.5, true
 		}
 		for range rounds {
-			for column := range columns {
+			for _, column := range turns() {
 				all, took, err := b.crowd(column, perRun, clients, nil)
 				if err != nil {
 					return err
@@ -169,7 +170,7 @@ func (b *bench) memoryOf(r *row, column, n int, labels map[string]string) error 
 	if err := endAll(all); err != nil {
 		return err
 	}
-	host.Poll(time.Minute, func() bool { return len(b.Helpers()) == 0 })
+	b.quiet()
 	time.Sleep(settle)
 	before := b.Memory()
 	if all, _, err = b.crowd(column, n, 4, labels); err != nil {

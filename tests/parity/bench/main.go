@@ -10,6 +10,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"slices"
@@ -86,6 +87,10 @@ func (r *row) print() {
 	fmt.Println("| " + strings.Join(cells, " | ") + " |")
 }
 
+// turns is an order of the columns, another one each time: what one leaves to the kernel must not always fall on
+// the same next one.
+func turns() []int { return rand.Perm(columns) }
+
 // bench is the daemon and what was measured so far.
 type bench struct {
 	*host.Host
@@ -109,7 +114,7 @@ func (b *bench) id() string {
 func main() {
 	rounds := flag.Int("rounds", 15, "how often each call is measured")
 	tasks := flag.Int("tasks", 100, "the most containers at a time")
-	only := flag.String("only", "", "one of: calls, ctr, throughput, restart, memory")
+	only := flag.String("only", "", "one of: calls, execs, ctr, throughput, restart, memory")
 	flag.Parse()
 	if err := run(*rounds, *tasks, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -144,6 +149,7 @@ func run(rounds, most int, only string) error {
 		run  func() error
 	}{
 		{"calls", func() error { return b.calls(rounds) }},
+		{"execs", func() error { return b.execs(rounds) }},
 		{"ctr", func() error { return b.ctr(rounds) }},
 		{"throughput", func() error { return b.throughput(3) }},
 		{"restart", func() error { return b.restarts(most) }},

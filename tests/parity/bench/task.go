@@ -168,6 +168,11 @@ func (c *container) forget() error {
 	return c.Client.ContainerService().Delete(c.ctx, c.ID)
 }
 
+// quiet waits until shims that have nothing to do any more have ended, so that they disturb nobody.
+func (b *bench) quiet() {
+	host.Poll(time.Minute, func() bool { return len(b.Helpers()) == 0 })
+}
+
 // end ends a container, measuring nothing.
 func (c *container) end() error {
 	if _, _, err := c.killed(); err != nil {

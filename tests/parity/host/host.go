@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,6 +153,11 @@ func (h *Host) waitServing() error {
 		case <-h.exited:
 			return fmt.Errorf("containerd has ended:\n%s", h.LogTail(20))
 		default:
+		}
+		if conn, err := net.Dial("unix", h.Address); err != nil {
+			continue
+		} else {
+			conn.Close()
 		}
 		if h.Client == nil {
 			// A client of its own for each daemon: none may repeat a call of before a restart.

@@ -285,13 +285,13 @@ func (c *container) stats() error {
 
 // forget deletes the record of a container that has no task.
 func (c *container) forget() error {
-	return c.call(nil, func(ctx context.Context) error {
-		err := c.Client.ContainerService().Delete(ctx, c.spec.ID)
-		if c.record == perhaps && errdefs.IsNotFound(err) {
-			return nil
-		}
-		return err
+	err := c.call(nil, func(ctx context.Context) error {
+		return c.Client.ContainerService().Delete(ctx, c.spec.ID)
 	})
+	if errors.Is(err, errCut) {
+		c.record = perhaps
+	}
+	return err
 }
 
 func inNamespace() context.Context {
