@@ -34,7 +34,13 @@ func (b *bench) crowd(column, n, clients int, labels map[string]string) ([]*cont
 	var group errgroup.Group
 	group.SetLimit(clients)
 	begin := time.Now()
-	for _, c := range all {
+	for i, c := range all {
+		if i == 1 && labels != nil {
+			// The stock shim's start fails when several want to be the first of a group.
+			if err := group.Wait(); err != nil {
+				return nil, 0, err
+			}
+		}
 		group.Go(func() error { return errors.Join(c.create(), c.start()) })
 	}
 	err := group.Wait()
