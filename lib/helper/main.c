@@ -205,15 +205,16 @@ static int set_up(struct helper *h, const char *mode)
 	h->terminal = strcmp(mode, ES_IO_MODE_TERMINAL) == 0;
 	if (!h->terminal && strcmp(mode, ES_IO_MODE_STDIN) != 0)
 		return -EINVAL;
-	h->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (h->epoll < 0)
-		return -errno;
+	/* Before anything is opened: a number may be free. */
 	h->control = adopt(ES_IO_CONTROL);
 	h->lifeline = adopt(ES_IO_LIFELINE);
 	h->keep = adopt(ES_IO_KEEP);
 	h->console = adopt(ES_IO_CONSOLE);
 	h->in = h->keep >= 0 ? adopt(ES_IO_IN) : -1;
 	h->out = adopt(ES_IO_OUT);
+	h->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (h->epoll < 0)
+		return -errno;
 	if (h->control < 0 || h->lifeline < 0 || (h->terminal ? h->console < 0 : h->in < 0))
 		return -EBADF;
 	if ((r = helper_watch(h, h->control, EVENT_CONTROL, false)) < 0 ||

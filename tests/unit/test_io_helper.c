@@ -416,6 +416,33 @@ START_TEST(holds_only_what_it_needs)
 }
 END_TEST
 
+/* A terminal that nobody sees or types on: what is written goes nowhere. */
+START_TEST(without_streams)
+{
+	const char *const name[] = { "space", "box", "exec", NULL };
+	struct es_io_helper_opts opts = { .program = ES_IO_HELPER,
+					  .mode = ES_IO_MODE_TERMINAL,
+					  .name = name,
+					  .in = -1,
+					  .keep = -1,
+					  .out = -1 };
+	struct bench b = { .in = -1, .out = -1, .pipe = -1, .process = ES_PIDREF_UNSET };
+
+	snprintf(b.dir, sizeof(b.dir), "%s", scratch_dir());
+	opts.dir = b.dir;
+	ck_assert_int_eq(es_io_helper_start(&opts, &b.helper, &b.lifeline, NULL), 0);
+	ck_assert_int_eq(openpty(&b.master, &b.slave, NULL, NULL, NULL), 0);
+	fcntl(b.slave, F_SETFD, FD_CLOEXEC);
+	start_process(&b, "head -c 500000 /dev/zero; exit 7");
+	send_master(&b, b.master);
+	close(b.master);
+	watch(&b);
+	ck_assert_int_eq(es_pidref_wait(&b.process, es_deadline_after_ms(20000)), 0);
+	end_process(&b);
+	check_helper_end(&b);
+}
+END_TEST
+
 static void *flood(void *arg)
 {
 	struct bench *b = arg;
@@ -508,4 +535,5 @@ START_TEST(dead)
 END_TEST
 
 UNIT_SUITE("io_helper", a_terminal, standard_input, nobody_came, output_waits_for_its_reader,
-	   closed_and_opened_again, holds_only_what_it_needs, flooded, much_input, dead)
+	   closed_and_opened_again, without_streams, holds_only_what_it_needs, flooded, much_input,
+	   dead)
