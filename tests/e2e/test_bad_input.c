@@ -121,8 +121,10 @@ START_TEST(bundles)
 	expect("a", &(struct es_task_opts){ .spec = "{\"process\":" }, -EINVAL, "not valid JSON");
 	expect("a", &(struct es_task_opts){ .spec = "\xff\xfe" }, -EINVAL, "not valid JSON");
 	expect("a", &(struct es_task_opts){ .spec = "{}" }, -EIO, "OCI runtime");
-	expect("a", &(struct es_task_opts){ .spec = box_spec(&env, "a", &terminal) }, -ENOTSUP,
-	       "terminal");
+	expect("a",
+	       &(struct es_task_opts){ .spec = box_spec(&env, "a", &terminal),
+				       .stdout_path = "file:///dev/null" },
+	       -ENOTSUP, "terminal");
 	expect("a", &(struct es_task_opts){ .spec = box_spec(&env, "a", &missing_program) }, -EIO,
 	       "/no/such/program");
 	snprintf(path, sizeof(path), "%s", box_bundle(&env, "a", &good));
@@ -149,15 +151,27 @@ START_TEST(streams)
 	       "stdout: /no/such/fifo");
 	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "/etc/passwd" }, -EINVAL,
 	       "not a FIFO");
-	expect("a", &(struct es_task_opts){ .spec = spec, .stderr_path = "file:///no/such/x" },
-	       -ENOENT, "stderr");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stderr_path = "file:///dev/null/x" },
+	       -ENOTDIR, "stderr");
 	expect("a", &(struct es_task_opts){ .spec = spec, .stderr_path = "file://relative" },
 	       -EINVAL, "file URI");
-	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "binary:///x" }, -ENOTSUP,
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "mystery:///x" }, -ENOTSUP,
 	       "scheme");
+	expect("a",
+	       &(struct es_task_opts){ .spec = spec, .stdout_path = "binary:///no/logger?a=b" },
+	       -ENOENT, "/no/logger");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "binary://relative" },
+	       -EINVAL, "with a path");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "binary:///x?%zz=1" },
+	       -EINVAL, "logger");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stderr_path = "binary-v2:///bin/true" },
+	       -EIO, "ready");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdin_path = "file:///etc/passwd" },
+	       -ENOTSUP, "stdin");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdin_path = "/etc/passwd" }, -EINVAL,
+	       "not a FIFO");
 	snprintf(path, sizeof(path), "%s/fifo", env.dir);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
-	expect("a", &(struct es_task_opts){ .spec = spec, .stdin_path = path }, -ENOTSUP, "stdin");
 	snprintf(uri, sizeof(uri), "file://%s", path);
 	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = uri }, -ENXIO, "stdout");
 	es_manager_close(m);
