@@ -38,7 +38,7 @@ static const struct sock_filter filter[] = {
 	ALLOW(epoll_pwait),
 	ALLOW(epoll_ctl),
 	ALLOW(recvmsg),
-	ALLOW(sendto),
+	ALLOW(sendmsg),
 	ALLOW(accept4),
 	ALLOW(fcntl),
 	ALLOW(close),

@@ -90,12 +90,14 @@ static int serve(struct helper *h, struct received *r)
 void control_serve(struct helper *h)
 {
 	struct es_io_reply reply;
+	struct iovec iov = { .iov_base = &reply, .iov_len = sizeof(reply) };
+	const struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct received r;
 
 	if (receive(h->control, &r) == 0) {
 		reply.result = serve(h, &r);
 		/* Who does not wait for it, or gave us something else, gets none. */
-		sendto(r.fd[0], &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+		sendmsg(r.fd[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
 	helper_drop(h, &r.fd[0]);
 	helper_drop(h, &r.fd[1]);

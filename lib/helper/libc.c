@@ -88,12 +88,6 @@ int close(int fd)
 	return (int)CALL(close, fd);
 }
 
-ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t size,
-	       unsigned int flags)
-{
-	return CALL(splice, in, (long)in_offset, out, (long)out_offset, (long)size, flags);
-}
-
 int epoll_create1(int flags)
 {
 	return (int)CALL(epoll_create1, flags);
@@ -114,10 +108,9 @@ ssize_t recvmsg(int socket, struct msghdr *message, int flags)
 	return CALL(recvmsg, socket, (long)message, flags);
 }
 
-ssize_t sendto(int socket, const void *data, size_t size, int flags, const struct sockaddr *address,
-	       socklen_t address_size)
+ssize_t sendmsg(int socket, const struct msghdr *message, int flags)
 {
-	return CALL(sendto, socket, (long)data, (long)size, flags, (long)address, address_size);
+	return CALL(sendmsg, socket, (long)message, flags);
 }
 
 int accept4(int socket, struct sockaddr *address, socklen_t *size, int flags)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Of a pipe's default size. */
@@ -44,7 +45,8 @@ enum pump_result pump_move(struct pump *p, int from, int to)
 
 enum pump_result pump_splice(int from, int to)
 {
-	ssize_t n = splice(from, NULL, to, NULL, SPLICE_SIZE, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	ssize_t n = syscall(SYS_splice, from, NULL, to, NULL, (size_t)SPLICE_SIZE,
+			    SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 
 	if (n > 0)
 		return PUMP_MOVED;

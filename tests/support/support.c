@@ -179,11 +179,9 @@ static const char *escape(const char *text)
 	static __thread char buffer[4096];
 	size_t n = 0;
 
-	for (; *text && n + 3 < sizeof(buffer); text++) {
+	for (; *text && n + 3 < sizeof(buffer); buffer[n++] = *text++)
 		if (*text == '"' || *text == '\\')
 			buffer[n++] = '\\';
-		buffer[n++] = *text;
-	}
 	buffer[n] = '\0';
 	return buffer;
 }

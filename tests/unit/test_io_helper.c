@@ -1,209 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* embedshim-io with a client and a runtime of ours at its ends; no container. */
+/* What embedshim-io does for a terminal and for a standard input, and what it holds. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pty.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
-#include "io_helper.h"
-#include "stream.h"
-#include "unit.h"
-
-/* A helper, its client's ends and the process it serves. */
-struct bench {
-	char dir[PATH_MAX];
-	struct es_pidref helper, process;
-	int lifeline;
-	int in;	    /* write end of the standard input's FIFO */
-	int out;    /* read end of the output's FIFO, non-blocking */
-	int pipe;   /* of a stdin: what the container reads */
-	int master; /* of a terminal: our copy, closed once it is sent */
-	int slave;
-};
-
-static int open_fifo(const char *name, int flags)
-{
-	int fd;
-
-	mkfifo(scratch(name), 0600);
-	fd = open(scratch(name), flags | O_CLOEXEC);
-	ck_assert_int_ge(fd, 0);
-	return fd;
-}
-
-static void start_helper(struct bench *b, bool terminal)
-{
-	const char *const name[] = { "space", "box", NULL };
-	struct es_io_helper_opts opts = {
-		.program = ES_IO_HELPER,
-		.dir = b->dir,
-		.mode = terminal ? ES_IO_MODE_TERMINAL : ES_IO_MODE_STDIN,
-		.name = name,
-		.out = -1,
-	};
-	struct es_error error = { 0 };
-	int fds[2] = { -1, -1 }, r;
-
-	memset(b, 0, sizeof(*b));
-	snprintf(b->dir, sizeof(b->dir), "%s", scratch_dir());
-	opts.dir = b->dir;
-	b->process = b->helper = ES_PIDREF_UNSET;
-	b->pipe = b->master = b->slave = b->out = -1;
-	opts.in = open_fifo("in", O_RDONLY | O_NONBLOCK);
-	opts.keep = open_fifo("in", O_WRONLY);
-	b->in = open_fifo("in", O_WRONLY);
-	if (terminal) {
-		opts.out = open_fifo("out", O_RDWR);
-		b->out = open_fifo("out", O_RDONLY | O_NONBLOCK);
-	} else {
-		ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-		opts.out = fds[1];
-		b->pipe = fds[0];
-	}
-	r = es_io_helper_start(&opts, &b->helper, &b->lifeline, &error);
-	ck_assert_msg(r == 0, "%s", error.message);
-	close(opts.in);
-	close(opts.keep);
-	close(opts.out);
-}
-
-/* What a runtime does with a terminal. */
-static void send_master(struct bench *b, int fd)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS,
-				  .cmsg_len = CMSG_LEN(sizeof(int)) } };
-	struct iovec iov = { .iov_base = "/dev/ptmx", .iov_len = 9 };
-	struct msghdr message = { .msg_iov = &iov,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	snprintf(address.sun_path, sizeof(address.sun_path), "%.90s/%s", b->dir,
-		 ES_IO_CONSOLE_SOCKET);
-	ck_assert_int_eq(connect(s, (struct sockaddr *)&address, sizeof(address)), 0);
-	ck_assert_int_ge(sendmsg(s, &message, 0), 0);
-	close(s);
-}
-
-static void watch(struct bench *b)
-{
-	const struct es_io_request request = { .command = ES_IO_WATCH };
-
-	ck_assert_int_eq(es_io_helper_ask(b->dir, &request, b->process.fd), 0);
-	close(b->lifeline);
-	b->lifeline = -1;
-}
-
-/* A process that only is, with the slave as its terminal or without. */
-static void start_process(struct bench *b, const char *script)
-{
-	pid_t pid = fork();
-
-	ck_assert_int_ge(pid, 0);
-	if (pid == 0) {
-		int in = b->slave >= 0 ? b->slave : b->pipe;
-
-		setsid();
-		dup2(in, 0);
-		if (b->slave >= 0) {
-			ioctl(0, TIOCSCTTY, 0);
-			dup2(0, 1);
-			dup2(0, 2);
-		}
-		close_range(3, ~0U, 0);
-		execl("/bin/sh", "sh", "-c", script, (char *)NULL);
-		_exit(127);
-	}
-	ck_assert_int_eq(es_pidref_open(&b->process, pid), 0);
-	close(b->slave);
-	b->slave = -1;
-}
-
-static void start_terminal(struct bench *b, const char *script)
-{
-	start_helper(b, true);
-	ck_assert_int_eq(openpty(&b->master, &b->slave, NULL, NULL, NULL), 0);
-	fcntl(b->slave, F_SETFD, FD_CLOEXEC);
-	start_process(b, script);
-	send_master(b, b->master);
-	close(b->master);
-	watch(b);
-}
-
-static void end_process(struct bench *b)
-{
-	kill(b->process.pid, SIGKILL);
-	waitpid(b->process.pid, NULL, 0);
-	es_pidref_close(&b->process);
-}
-
-/* It has ended by itself, well. */
-static void check_helper_end(struct bench *b)
-{
-	int status;
-
-	ck_assert_int_eq(es_pidref_wait(&b->helper, es_deadline_after_ms(20000)), 0);
-	ck_assert_int_eq(waitpid(b->helper.pid, &status, 0), b->helper.pid);
-	ck_assert_msg(status == 0, "the helper ended with status %#x", status);
-	es_pidref_close(&b->helper);
-	close(b->in);
-	close(b->out);
-	close(b->pipe);
-	scratch_clear();
-}
-
-/* What comes out of a non-blocking descriptor until the text is there, or its end; 20 s at most. */
-static bool read_until(int fd, const char *text)
-{
-	static char buffer[65536];
-	size_t size = 0;
-
-	for (int i = 0; i < 4000; i++) {
-		ssize_t n = read(fd, buffer + size, sizeof(buffer) - 1 - size);
-
-		if (n == 0)
-			return text == NULL;
-		if (n < 0) {
-			sleep_ms(5);
-			continue;
-		}
-		size += (size_t)n;
-		buffer[size] = '\0';
-		if (text && strstr(buffer, text))
-			return true;
-	}
-	printf("did not come: %s; what came: %s\n", text ? text : "the end", buffer);
-	return false;
-}
-
-static int ask(struct bench *b, uint32_t command, uint32_t columns, uint32_t rows)
-{
-	const struct es_io_request request = { .command = command, .a = columns, .b = rows };
-
-	return es_io_helper_ask(b->dir, &request, -1);
-}
+#include "io_bench.h"
 
 START_TEST(a_terminal)
 {
-	struct bench b;
+	struct io_bench b;
 
 	start_terminal(&b,
 		       "echo here; read line; echo \"got $line\"; read line; stty size; exit 3");
@@ -213,7 +28,7 @@ START_TEST(a_terminal)
 	/* The client goes and another comes: the input goes on. */
 	close(b.in);
 	sleep_ms(50);
-	b.in = open_fifo("in", O_WRONLY);
+	b.in = scratch_fifo("in", O_WRONLY);
 	ck_assert_int_eq(ask(&b, ES_IO_RESIZE, 100, 37), 0);
 	say(b.in, "two\n");
 	ck_assert(read_until(b.out, "37 100\r\n"));
@@ -226,7 +41,7 @@ END_TEST
 START_TEST(standard_input)
 {
 	char buffer[16];
-	struct bench b;
+	struct io_bench b;
 
 	start_helper(&b, false);
 	start_process(&b, "exec sleep 100");
@@ -237,7 +52,7 @@ START_TEST(standard_input)
 	close(b.in);
 	sleep_ms(50);
 	ck_assert_int_eq(read(b.pipe, buffer, 1), -1); /* no end */
-	b.in = open_fifo("in", O_WRONLY);
+	b.in = scratch_fifo("in", O_WRONLY);
 	say(b.in, "two");
 	ck_assert(read_until(b.pipe, "two"));
 	/* What a client is still writing after the close comes before the end. */
@@ -259,7 +74,7 @@ END_TEST
 /* Whoever was making the container is gone, and nothing came of it. */
 START_TEST(nobody_came)
 {
-	struct bench b;
+	struct io_bench b;
 
 	for (int terminal = 0; terminal < 2; terminal++) {
 		start_helper(&b, terminal);
@@ -290,7 +105,7 @@ END_TEST
 /* What a process wrote before it ended is not lost because nobody was reading. */
 START_TEST(output_waits_for_its_reader)
 {
-	struct bench b;
+	struct io_bench b;
 	struct reader r = { .fd = -1 };
 
 	start_terminal(&b, "stty raw; head -c 200000 /dev/zero; printf end");
@@ -307,7 +122,7 @@ END_TEST
 /* All processes close the terminal, and one opens it again. */
 START_TEST(closed_and_opened_again)
 {
-	struct bench b;
+	struct io_bench b;
 
 	start_terminal(&b, "t=$(tty); echo one; exec </dev/null >/dev/null 2>&1; sleep 0.3; "
 			   "echo two >$t; sleep 100");
@@ -382,7 +197,7 @@ static long private_kib(pid_t pid)
 START_TEST(holds_only_what_it_needs)
 {
 	long switches, kib;
-	struct bench b;
+	struct io_bench b;
 	pid_t pid;
 
 	start_terminal(&b, "echo up; sleep 100");
@@ -426,7 +241,7 @@ START_TEST(without_streams)
 					  .in = -1,
 					  .keep = -1,
 					  .out = -1 };
-	struct bench b = { .in = -1, .out = -1, .pipe = -1, .process = ES_PIDREF_UNSET };
+	struct io_bench b = { .in = -1, .out = -1, .pipe = -1, .process = ES_PIDREF_UNSET };
 
 	snprintf(b.dir, sizeof(b.dir), "%s", scratch_dir());
 	opts.dir = b.dir;
@@ -445,7 +260,7 @@ END_TEST
 
 static void *flood(void *arg)
 {
-	struct bench *b = arg;
+	struct io_bench *b = arg;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	char junk[3000];
@@ -464,7 +279,7 @@ static void *flood(void *arg)
 START_TEST(flooded)
 {
 	pthread_t thread;
-	struct bench b;
+	struct io_bench b;
 
 	start_terminal(&b, "stty -echo; echo up; while read x; do echo \"<$x>\"; done");
 	ck_assert(read_until(b.out, "up"));
@@ -494,7 +309,7 @@ START_TEST(much_input)
 {
 	struct reader r = { .fd = -1 };
 	pthread_t thread;
-	struct bench b;
+	struct io_bench b;
 
 	start_helper(&b, false);
 	start_process(&b, "exec sleep 100");
@@ -515,7 +330,7 @@ END_TEST
 
 START_TEST(dead)
 {
-	struct bench b;
+	struct io_bench b;
 
 	ck_assert_int_eq(es_io_helper_ask(scratch_dir(), &(struct es_io_request){ 0 }, -1),
 			 -ENOENT);
