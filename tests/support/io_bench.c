@@ -184,3 +184,20 @@ int ask(struct io_bench *b, uint32_t command, uint32_t columns, uint32_t rows)
 
 	return es_io_helper_ask(b->dir, &request, -1);
 }
+
+long helper_private_kib(const struct io_bench *b)
+{
+	char path[64], line[256];
+	long kib, sum = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", b->helper.pid);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "Private_Clean: %ld", &kib) == 1 ||
+		    sscanf(line, "Private_Dirty: %ld", &kib) == 1)
+			sum += kib;
+	fclose(f);
+	return sum;
+}

@@ -38,6 +38,8 @@ int scratch_fifo(const char *name, int flags);
 /* What comes out of a non-blocking descriptor until the text is there, or its end (NULL); 20 s at
    most. */
 bool read_until(int fd, const char *text);
+/* Its private memory. */
+long helper_private_kib(const struct io_bench *b);
 int ask(struct io_bench *b, uint32_t command, uint32_t columns, uint32_t rows);
 
 #endif

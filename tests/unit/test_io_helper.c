@@ -176,23 +176,6 @@ static int count_fds(pid_t pid)
 	return n;
 }
 
-static long private_kib(pid_t pid)
-{
-	char path[64], line[256];
-	long kib, sum = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
-	f = fopen(path, "re");
-	ck_assert_ptr_nonnull(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Private_Clean: %ld", &kib) == 1 ||
-		    sscanf(line, "Private_Dirty: %ld", &kib) == 1)
-			sum += kib;
-	fclose(f);
-	return sum;
-}
-
 /* It can do nothing and holds nothing but what it is for, and sleeps while nobody types. */
 START_TEST(holds_only_what_it_needs)
 {
@@ -218,7 +201,7 @@ START_TEST(holds_only_what_it_needs)
 	/* Three streams, the FIFO's other end, epoll, the request socket, the master, the pidfd. */
 	ck_assert_int_eq(count_fds(pid), 8);
 	ck_assert_int_eq(getsid(pid), pid);
-	kib = private_kib(pid);
+	kib = helper_private_kib(&b);
 	printf("%ld KiB private\n", kib);
 #if !defined(ES_HELPER_SANITIZED)
 	ck_assert_int_le(kib, 300);
