@@ -177,8 +177,9 @@ START_TEST(dead_helper)
 	struct es_event event;
 	struct session s;
 	char path[PATH_MAX], text[1024] = "", *p;
+	int32_t *pids;
+	int pid, n;
 	FILE *f;
-	int pid;
 
 	session_open(&s, "echo up; trap '' HUP; while :; do sleep 1; done");
 	session_start(&s);
@@ -192,6 +193,12 @@ START_TEST(dead_helper)
 	ck_assert_ptr_nonnull(p);
 	pid = atoi(p + strlen("\"helper_pid\":"));
 	ck_assert_int_gt(pid, 1);
+	/* It is none of the container's processes. */
+	n = es_task_pids(s.task, &pids);
+	ck_assert_int_ge(n, 1);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_ne(pids[i], pid);
+	free(pids);
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	reader_wait_end(&s.out);
 	ck_assert_int_eq(es_task_resize(s.task, 80, 25), -EPIPE);
