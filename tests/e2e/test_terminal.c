@@ -254,10 +254,48 @@ START_TEST(long_names)
 }
 END_TEST
 
+/* A restored container has its terminal from the restore. criu is played by create and start. */
+START_TEST(restored)
+{
+	struct box box = { .args = SH("stty size; read x; exit 4"), .terminal = true };
+	struct es_task_opts opts = { .size = sizeof(opts), .restore_path = "/image" };
+	struct session s;
+	char runtime[PATH_MAX];
+
+	env_init(&s.env);
+	env_busybox(&s.env);
+	snprintf(runtime, sizeof(runtime), "%s/runtime", s.env.dir);
+	write_script(runtime,
+		     "#!/bin/sh\n"
+		     "case \" $* \" in *' restore '*) ;; *) exec runc \"$@\" ;; esac\n"
+		     "globals=\"$1 $2 $3 $4 $5 $6\"\n"
+		     "shift 13\n" /* restore --image-path x --work-path x --detach --no-subreaper */
+		     "for id; do :; done\n"
+		     "runc $globals create \"$@\" && exec runc $globals start \"$id\"\n");
+	s.m = env_open(&s.env);
+	opts.runtime = runtime;
+	opts.spec = box_spec(&s.env, "box", &box);
+	opts.stdin_path = make_fifo(&s.env, "in");
+	opts.stdout_path = make_fifo(&s.env, "out");
+	opts.error = &s.env.error;
+	reader_open(&s.out, opts.stdout_path);
+	ck_assert_msg(es_task_create(s.m, "test", "box", &opts, &s.task) == 0, "%s",
+		      s.env.error.message);
+	ck_assert_int_eq(es_task_resize(s.task, 80, 25), -EBUSY);
+	ck_assert_int_eq(es_task_close_stdin(s.task), -EBUSY);
+	session_start(&s);
+	s.in = open(opts.stdin_path, O_WRONLY | O_CLOEXEC);
+	ck_assert(reader_wait_for(&s.out, "0 0\r\n"));
+	ck_assert_int_eq(es_task_resize(s.task, 80, 25), 0);
+	say(s.in, "on\n");
+	session_end(&s, 4);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = { shell,  interrupt,   through_and_through, hostile,
-				       filled, dead_helper, long_names };
+				       filled, dead_helper, long_names,		 restored };
 
 	require_runtime();
 	return run_suite("terminal", tests, sizeof(tests) / sizeof(tests[0]), 600);
