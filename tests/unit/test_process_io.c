@@ -125,6 +125,7 @@ END_TEST
 START_TEST(terminal_streams)
 {
 	struct es_io_served served;
+	struct stat st;
 	char uri[PATH_MAX + 16];
 	struct bench b;
 
@@ -141,6 +142,11 @@ START_TEST(terminal_streams)
 	ck_assert_int_lt(b.io.stream.fd[2], 0);
 	ck_assert_int_eq(access(b.io.console_socket, F_OK), 0);
 	ck_assert_uint_lt(strlen(b.io.console_socket), 108);
+	/* Nobody else may ask it for anything, or hand it a terminal. */
+	ck_assert_int_eq(stat(scratch("io.sock"), &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0600);
+	ck_assert_int_eq(stat(scratch("console.sock"), &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0600);
 	ck_assert_int_eq(es_process_io_next(scratch_dir(), &served), 0);
 	ck_assert_int_eq(served.server, ES_IO_HELPER_PROCESS);
 	es_pidref_close(&served.process);
