@@ -171,6 +171,17 @@ START_TEST(filled)
 }
 END_TEST
 
+static char warnings[4096];
+
+static void keep_warning(int level, const char *message, void *arg)
+{
+	size_t n = strlen(warnings);
+
+	(void)arg;
+	if (level == ES_LOG_WARNING)
+		snprintf(warnings + n, sizeof(warnings) - n, "%s\n", message);
+}
+
 /* The helper's death is told, and costs the container its terminal, and nobody else anything. */
 START_TEST(dead_helper)
 {
@@ -181,6 +192,7 @@ START_TEST(dead_helper)
 	int pid, n;
 	FILE *f;
 
+	es_log_set(keep_warning, NULL);
 	session_open(&s, "echo up; trap '' HUP; while :; do sleep 1; done");
 	session_start(&s);
 	ck_assert(reader_wait_for(&s.out, "up"));
@@ -205,6 +217,9 @@ START_TEST(dead_helper)
 	ck_assert_int_eq(es_task_close_stdin(s.task), -EPIPE);
 	/* Reaped, though nobody waits for it. */
 	ck_assert(wait_until(es_manager_next_event(s.m, &event) == 0 && kill(pid, 0) < 0));
+	ck_assert_msg(strstr(warnings, "embedshim-io of test/box") != NULL &&
+			      strstr(warnings, "was killed by signal 9") != NULL,
+		      "%s", warnings);
 	ck_assert_int_eq(es_task_wait(s.task, 0, NULL), -ETIMEDOUT);
 	es_task_kill(s.task, SIGKILL);
 	ck_assert_int_eq(es_task_wait(s.task, 20000, NULL), 0);
