@@ -58,20 +58,10 @@ static int spawn(const struct es_io_helper_opts *opts, const int *more, size_t n
 		.more = n,
 		.mark_prog_fd = -EBADF,
 	};
-	struct es_pidref spawned = ES_PIDREF_UNSET;
-	int r;
 
 	for (int i = 0; i < 3 && opts->name[i]; i++)
 		argv[2 + i] = opts->name[i];
-	r = es_spawn(&s, &spawned);
-	if (r < 0)
-		return r;
-	/* Nobody has reaped it: the number is its own. */
-	if (es_pidref_open(ret, spawned.pid) < 0)
-		*ret = spawned;
-	else
-		es_pidref_close(&spawned);
-	return 0;
+	return es_spawn_lasting(&s, ret);
 }
 
 static int start(const struct es_io_helper_opts *opts, struct es_pidref *ret, int *lifeline)

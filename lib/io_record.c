@@ -57,7 +57,7 @@ int es_io_record_open(const struct es_io_record *record, enum es_io_server serve
 {
 	char boot_id[40];
 
-	if (record->server[server].pid <= 0)
+	if (record->server[server].pid <= 0 || !record->server[server].start_ticks)
 		return -ESRCH;
 	es_boot_id_read(boot_id);
 	if (strcmp(boot_id, record->boot_id) != 0)

@@ -30,7 +30,6 @@ static int spawn(const struct es_logger_opts *opts, const struct es_logger_uri *
 	cleanup_fd int nothing = ended_pipe();
 	const int more[] = { opts->out >= 0 ? opts->out : nothing,
 			     opts->err >= 0 ? opts->err : nothing, ready };
-	struct es_pidref spawned = ES_PIDREF_UNSET;
 	const char *env[3] = { NULL };
 	struct es_spawn s = {
 		.program = uri->argv[0],
@@ -42,7 +41,6 @@ static int spawn(const struct es_logger_opts *opts, const struct es_logger_uri *
 		.more = ES_ARRAY_SIZE(more),
 		.mark_prog_fd = -EBADF,
 	};
-	int r;
 
 	if (nothing < 0)
 		return nothing;
@@ -51,17 +49,7 @@ static int spawn(const struct es_logger_opts *opts, const struct es_logger_uri *
 		return -ENOMEM;
 	env[0] = id;
 	env[1] = namespace_;
-	r = es_spawn(&s, &spawned);
-	if (r < 0)
-		return r;
-	/* Nobody has reaped it: the number is its own. */
-	r = es_pidref_open(ret, spawned.pid);
-	if (r < 0) {
-		*ret = spawned;
-		return 0;
-	}
-	es_pidref_close(&spawned);
-	return 0;
+	return es_spawn_lasting(&s, ret);
 }
 
 int es_logger_start(const struct es_logger_opts *opts, struct es_logger *ret,

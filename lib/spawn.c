@@ -281,6 +281,24 @@ int es_spawn(const struct es_spawn *spawn, struct es_pidref *ret)
 	return clone_child(&c, ret);
 }
 
+int es_spawn_lasting(const struct es_spawn *spawn, struct es_pidref *ret)
+{
+	struct es_pidref child;
+	int status, r;
+
+	r = es_spawn(spawn, &child);
+	if (r < 0)
+		return r;
+	/* Nobody has reaped it: the number is its own. */
+	r = es_pidref_open(ret, child.pid);
+	if (r < 0) {
+		es_pidref_signal(&child, SIGKILL);
+		es_spawn_reap(&child, ES_DEADLINE_NEVER, &status);
+	}
+	es_pidref_close(&child);
+	return r;
+}
+
 int es_spawn_reap(const struct es_pidref *child, uint64_t deadline_ns, int *status)
 {
 	siginfo_t info = { 0 };

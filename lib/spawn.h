@@ -33,6 +33,10 @@ struct es_spawn {
  */
 ES_HIDDEN int es_spawn(const struct es_spawn *spawn, struct es_pidref *ret);
 
+/* The same for a child that will be looked for after a restart: start_ticks and inode are filled.
+ */
+ES_HIDDEN int es_spawn_lasting(const struct es_spawn *spawn, struct es_pidref *ret);
+
 /*
  * Wait for the child until the deadline and reap it by its pidfd. 0 and *status (wait status);
  * -ETIMEDOUT; -ENODATA if the host reaped it first (SIGCHLD ignored, or waitpid(-1)).
