@@ -90,8 +90,11 @@ static void end_life(struct es_manager *m)
 	if (state.status == ES_TASK_CREATED && es_task_start(task, &place.env.error) < 0)
 		wait_until(es_task_state(task, &state) == 0 && state.status != ES_TASK_CREATED);
 	/* The terminal is there, as long as there is somebody to see it. */
-	if (es_task_state(task, &state) == 0 && state.status == ES_TASK_RUNNING)
-		ck_assert_msg(es_task_resize(task, 80, 25) == 0, "after %s", shared->last);
+	if (es_task_state(task, &state) == 0 && state.status == ES_TASK_RUNNING) {
+		n = es_task_resize(task, 80, 25);
+		/* Its gate may be open already. */
+		ck_assert_msg(n == 0 || n == -ESRCH, "after %s: %d", shared->last, n);
+	}
 	n = es_task_list_execs(task, &execs);
 	for (int i = 0; i < n; i++) {
 		struct es_exec_state s;
