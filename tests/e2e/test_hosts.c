@@ -54,6 +54,7 @@ END_TEST
 
 START_TEST(several_managers)
 {
+	struct census census;
 	struct env a, b;
 	struct es_manager *m;
 	struct es_task *task;
@@ -75,6 +76,13 @@ START_TEST(several_managers)
 		es_task_free(same);
 		es_manager_close(other);
 	}
+	/* Nothing of the one counts as left by the other, and what is there is seen. */
+	census_assert_empty(&b);
+	census = census_take(&a);
+	ck_assert_int_eq(census.processes, 1);
+	ck_assert_int_gt(census.cgroups, 0);
+	ck_assert_int_gt(census.files, 0);
+	ck_assert_int_eq(census.slots, 1);
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 	ck_assert_int_eq(exit.code, 137);
@@ -82,7 +90,6 @@ START_TEST(several_managers)
 	ck_assert_int_eq(es_task_delete(task, NULL, &a.error), 0);
 	es_task_free(task);
 	es_manager_close(m);
-	census_assert_empty(&b);
 	census_assert_empty(&a);
 	env_clear(&b);
 	env_clear(&a);

@@ -29,9 +29,6 @@
 /* Names the scratch directories, so that the runner finds those of tests that have failed. */
 static int runner_pid;
 
-/* Containers of concurrent test programs must not meet in a cgroup. */
-static int test_pid;
-
 void require_runtime(void)
 {
 	if (geteuid() != 0) {
@@ -86,6 +83,15 @@ static void copy_file(const char *from, const char *to)
 	chmod(to, 0755);
 }
 
+/*
+ * Unique on the machine and in everything that belongs to the environment: in its paths and in the
+ * names of its containers' cgroups. So test programs can run side by side.
+ */
+static const char *env_tag(const struct env *env)
+{
+	return strrchr(env->dir, '/') + 1;
+}
+
 void env_init(struct env *env)
 {
 	static const char *const dirs[] = { "proc", "dev", "sys", "tmp" };
@@ -93,7 +99,6 @@ void env_init(struct env *env)
 	char path[PATH_MAX];
 
 	memset(env, 0, sizeof(*env));
-	test_pid = getpid();
 	snprintf(env->dir, sizeof(env->dir), "%s/es-test-%d-XXXXXX", tmp ? tmp : "/tmp",
 		 runner_pid);
 	ck_assert_ptr_nonnull(mkdtemp(env->dir));
@@ -123,42 +128,82 @@ static int remove_node(const char *path, const struct stat *st, int flag, struct
 	return 0;
 }
 
+/* What the file system walks below look for, and how much of it they found. */
+static char wanted[64];
+static int found;
+
 static int remove_cgroup(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
 	(void)st;
 	(void)ftw;
-	if (flag == FTW_DP && strstr(path, "es-test-"))
+	if (flag == FTW_DP && strstr(path, wanted))
 		rmdir(path);
 	return 0;
 }
 
-static void kill_strays(const struct env *env)
+static ssize_t read_proc(const char *pid, const char *name, bool link, char *text, size_t size)
+{
+	char path[300];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
+	if (link)
+		return readlink(path, text, size);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, size);
+	close(fd);
+	return n;
+}
+
+/* A container's process by its cgroup: its directories look like "/". A runtime by the others. */
+static bool is_ours(const struct env *env, const char *pid)
+{
+	static const struct {
+		const char *name;
+		bool link;
+	} places[] = {
+		{ "cgroup", false }, { "cmdline", false }, { "cwd", true }, { "root", true }
+	};
+	char text[16384];
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		ssize_t n = read_proc(pid, places[i].name, places[i].link, text, sizeof(text));
+
+		if (n > 0 && memmem(text, (size_t)n, env_tag(env), strlen(env_tag(env))))
+			return true;
+	}
+	return false;
+}
+
+/* Counts the processes of the environment other than this one, and sends them a signal unless 0. */
+static int signal_processes(const struct env *env, int signal)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	int n = 0;
 
 	while ((entry = readdir(proc))) {
-		char path[300], target[PATH_MAX];
-		ssize_t n;
+		pid_t pid = atoi(entry->d_name);
 
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+		if (pid <= 0 || pid == getpid() || !is_ours(env, entry->d_name))
 			continue;
-		snprintf(path, sizeof(path), "/proc/%s/root", entry->d_name);
-		n = readlink(path, target, sizeof(target) - 1);
-		if (n > 0) {
-			target[n] = '\0';
-			if (strstr(target, env->dir))
-				kill(atoi(entry->d_name), SIGKILL);
-		}
+		n++;
+		if (signal)
+			kill(pid, signal);
 	}
 	closedir(proc);
+	return n;
 }
 
 void env_clear(struct env *env)
 {
-	kill_strays(env);
+	wait_until(signal_processes(env, SIGKILL) == 0);
 	es_mount_remove_below(env->dir, true);
 	nftw(env->dir, remove_node, 64, FTW_DEPTH | FTW_PHYS);
+	snprintf(wanted, sizeof(wanted), "/%s-", env_tag(env));
 	nftw("/sys/fs/cgroup", remove_cgroup, 64, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -189,8 +234,8 @@ const char *box_spec(const struct env *env, const char *id, const struct box *bo
 	    "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
 	    /* runc makes files in it, and all containers share the root file system. */
 	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],"
-	    "\"linux\":{\"cgroupsPath\":\"/es-test-%d-%s\",",
-	    env->rootfs, test_pid, id);
+	    "\"linux\":{\"cgroupsPath\":\"/%s-%s\",",
+	    env->rootfs, env_tag(env), id);
 	if (box->memory_limit)
 		ADD("\"resources\":{\"memory\":{\"limit\":%llu,\"swap\":%llu}},",
 		    (unsigned long long)box->memory_limit, (unsigned long long)box->memory_limit);
@@ -246,34 +291,6 @@ void box_go(const struct env *env, const char *name)
 
 /* Census */
 
-static int count_processes(const struct env *env)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	int n = 0;
-
-	while ((entry = readdir(proc))) {
-		char path[300], text[4096] = "";
-		ssize_t size;
-
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' ||
-		    atoi(entry->d_name) == getpid() || atoi(entry->d_name) == getppid())
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/root", entry->d_name);
-		size = readlink(path, text, sizeof(text) - 1);
-		if (size > 0 && strstr(text, env->dir)) {
-			n++;
-			continue;
-		}
-		snprintf(path, sizeof(path), "/proc/%s/cwd", entry->d_name);
-		memset(text, 0, sizeof(text));
-		size = readlink(path, text, sizeof(text) - 1);
-		n += size > 0 && strstr(text, env->dir);
-	}
-	closedir(proc);
-	return n;
-}
-
 static int count_mounts(const struct env *env)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
@@ -287,9 +304,6 @@ static int count_mounts(const struct env *env)
 	fclose(f);
 	return n;
 }
-
-static int found;
-static char wanted[64];
 
 static int count_cgroup(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
@@ -328,10 +342,10 @@ struct census census_take(const struct env *env)
 	struct census census = { .slots = -1 };
 	char bpf[PATH_MAX];
 
-	census.processes = count_processes(env);
+	census.processes = signal_processes(env, 0);
 	census.mounts = count_mounts(env);
 	found = 0;
-	snprintf(wanted, sizeof(wanted), "/es-test-%d-", test_pid);
+	snprintf(wanted, sizeof(wanted), "/%s-", env_tag(env));
 	nftw("/sys/fs/cgroup", count_cgroup, 64, FTW_PHYS);
 	census.cgroups = found;
 	found = 0;
@@ -358,7 +372,7 @@ void census_assert_empty(const struct env *env)
 	struct census c;
 
 	/* runc's own processes end a moment after their work is done. */
-	wait_until(count_processes(env) == 0);
+	wait_until(signal_processes(env, 0) == 0);
 	c = census_take(env);
 	ck_assert_msg(c.processes == 0 && c.mounts == 0 && c.cgroups == 0 && c.files == 0 &&
 			      c.slots <= 0,

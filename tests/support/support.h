@@ -53,9 +53,9 @@ void box_go(const struct env *env, const char *name);
 
 /* Counts of what a test could leave behind, for the environment. */
 struct census {
-	int processes; /* named runc:*, or with the environment's directory in their command line */
+	int processes; /* in one of its containers' cgroups, or at work in or on its directory */
 	int mounts;    /* below the environment, without the bpffs of the root */
-	int cgroups;   /* directories with "es-test-<pid>" in their name */
+	int cgroups;   /* of its containers */
 	int files;     /* below state and root, without what belongs to the manager itself */
 	int slots;     /* trace IDs in the maps; -1: no pins */
 };
