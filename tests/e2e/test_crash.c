@@ -161,14 +161,6 @@ static void print_steps(const char *what)
 	printf(" (%d steps)\n", shared->steps);
 }
 
-static void forget_gates(const struct env *env)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/go-life", env->rootfs);
-	unlink(path);
-}
-
 START_TEST(every_step_of_a_life)
 {
 	struct env env;
@@ -182,7 +174,7 @@ START_TEST(every_step_of_a_life)
 	for (int i = 0; i < steps; i++) {
 		int status;
 
-		forget_gates(&env);
+		box_ungo(&env, "life");
 		reset_shared(i);
 		status = in_child(live, &env);
 		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
@@ -230,7 +222,7 @@ START_TEST(any_moment)
 	for (int i = 0; i < rounds; i++) {
 		pid_t pid;
 
-		forget_gates(&env);
+		box_ungo(&env, "life");
 		reset_shared(-1);
 		pid = start_child(live, &env);
 		usleep((useconds_t)(rand() % 130000));

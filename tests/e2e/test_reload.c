@@ -236,18 +236,39 @@ START_TEST(other_boot)
 }
 END_TEST
 
+static void add_exec(void *arg)
+{
+	static const char process[] = "{\"args\":[\"/victim\",\"sleep\",\"0\"],\"cwd\":\"/\","
+				      "\"user\":{\"uid\":0,\"gid\":0}}";
+	struct env *env = arg;
+	struct es_exec_opts opts = { .size = sizeof(opts), .process = process };
+	struct es_manager *m = env_open(env);
+	struct es_exec *exec;
+
+	ck_assert_int_eq(es_exec_create(get(m, "live-0"), "exec", &opts, &exec), 0);
+	ck_assert_int_eq(es_exec_start(exec, NULL), 0);
+	kill(getpid(), SIGKILL);
+}
+
 START_TEST(removed_root)
 {
 	struct env env;
 	struct es_manager *m;
+	struct es_exec_state exec_state;
+	struct es_exec *exec;
 	struct es_task *task;
 	uint64_t old;
 
 	env_init(&env);
 	leave_crowd(&env, 2, 0);
+	in_child(add_exec, &env);
 	m = env_open(&env);
-	task = get(m, "live-1");
-	old = state_of(task).trace_id;
+	task = get(m, "live-0");
+	ck_assert_int_eq(es_task_get_exec(task, "exec", &exec), 0);
+	ck_assert_int_eq(es_exec_state(exec, &exec_state), 0);
+	old = exec_state.trace_id;
+	ck_assert_uint_gt(old, state_of(task).trace_id);
+	es_exec_free(exec);
 	es_task_free(task);
 	es_manager_close(m);
 	/* What os.RemoveAll() does: everything that can be removed is, the mount point stays. */
@@ -269,6 +290,129 @@ START_TEST(removed_root)
 	kill_and_delete(&env, m, "live-1", 137);
 	es_manager_close(m);
 	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+/* The marks of the bundles name the root as it was spelled when they were made. */
+START_TEST(root_spelled_differently)
+{
+	char alias[PATH_MAX], slash[PATH_MAX];
+	const char *const spellings[] = { slash, alias };
+	struct env env;
+
+	env_init(&env);
+	snprintf(slash, sizeof(slash), "%s/", env.root);
+	snprintf(alias, sizeof(alias), "%s/alias", env.dir);
+	ck_assert_int_eq(symlink("root", alias), 0);
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++) {
+		struct es_manager *m;
+		struct es_task *task;
+
+		leave_crowd(&env, 1, 0);
+		box_ungo(&env, "ready");
+		env.opts.root_dir = spellings[i];
+		m = env_open(&env);
+		ck_assert_int_eq(es_manager_settle(m, 20000), 0);
+		task = get(m, "live-0");
+		ck_assert_uint_eq(state_of(task).status, ES_TASK_RUNNING);
+		ck_assert_uint_eq(state_of(task).flags, 0);
+		es_task_free(task);
+		kill_and_delete(&env, m, "live-0", 137);
+		es_manager_close(m);
+		env.opts.root_dir = env.root;
+		census_assert_empty(&env);
+	}
+	env_clear(&env);
+}
+END_TEST
+
+/* A manager with another root, to which the state directory of the first was given. */
+START_TEST(other_root)
+{
+	char other[PATH_MAX];
+	struct env env;
+	struct es_manager *m;
+	struct es_task *task;
+
+	env_init(&env);
+	leave_crowd(&env, 1, 0);
+	snprintf(other, sizeof(other), "%s/other-root", env.dir);
+	env.opts.root_dir = other;
+	m = env_open(&env);
+	ck_assert_int_eq(es_manager_settle(m, 20000), 0);
+	task = get(m, "live-0");
+	ck_assert_uint_eq(state_of(task).status, ES_TASK_RUNNING);
+	es_task_free(task);
+	kill_and_delete(&env, m, "live-0", 137);
+	es_manager_close(m);
+	env_clear(&env);
+}
+END_TEST
+
+static void copy_tree(const char *parent, const char *how, const char *from, const char *to)
+{
+	char command[2 * PATH_MAX];
+
+	snprintf(command, sizeof(command), "cd %s && cp %s %s %s", parent, how, from, to);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* Somebody copied a bundle, or a whole namespace: the copy is no reason to touch the container. */
+START_TEST(copied_bundles)
+{
+	/* -L: the mark becomes a directory, as a half-made bundle has none. */
+	static const char *const ways[] = { "-a", "-rL" };
+	struct env env;
+
+	env_init(&env);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		char parent[PATH_MAX];
+		struct es_task **list, *task;
+		struct es_manager *m;
+		struct es_exec *exec;
+		struct es_exit exit;
+		int n;
+
+		leave_crowd(&env, 1, 0);
+		box_ungo(&env, "ready");
+		in_child(add_exec, &env);
+		snprintf(parent, sizeof(parent), "%s/test", env.state);
+		/* Whatever order the directory is read in. */
+		copy_tree(parent, ways[i], "live-0", "copy-1");
+		copy_tree(parent, ways[i], "live-0", "another");
+		copy_tree(env.state, ways[i], "test", "clone");
+		m = env_open(&env);
+		ck_assert_int_eq(es_manager_settle(m, 20000), 0);
+		task = get(m, "live-0");
+		ck_assert_uint_eq(state_of(task).status, ES_TASK_RUNNING);
+		ck_assert_uint_eq(state_of(task).flags, 0);
+		ck_assert_int_eq(es_task_get_exec(task, "exec", &exec), 0);
+		ck_assert_int_eq(es_exec_wait(exec, 0, NULL), -ETIMEDOUT);
+		es_exec_free(exec);
+		es_task_free(task);
+		/* They can be deleted, and that does not touch it either. */
+		n = es_manager_list(m, NULL, &list);
+		for (int k = 0; k < n; k++) {
+			if (strcmp(es_task_id(list[k]), "live-0") == 0 &&
+			    strcmp(es_task_namespace(list[k]), "test") == 0)
+				continue;
+			ck_assert_uint_eq(state_of(list[k]).flags, ES_TASK_DAMAGED);
+			ck_assert_int_eq(es_task_kill(list[k], SIGKILL), -ESRCH);
+			ck_assert_msg(es_task_delete(list[k], &exit, &env.error) == 0, "%s: %s",
+				      es_task_id(list[k]), env.error.message);
+			ck_assert_uint_eq(exit.source, ES_EXIT_LOST);
+		}
+		es_task_list_free(list);
+		task = get(m, "live-0");
+		ck_assert_uint_eq(state_of(task).status, ES_TASK_RUNNING);
+		es_task_free(task);
+		kill_and_delete(&env, m, "live-0", 137);
+		es_manager_close(m);
+		snprintf(parent, sizeof(parent), "%s/.runtime/clone", env.state);
+		rmdir(parent);
+		census_assert_empty(&env);
+	}
 	env_clear(&env);
 }
 END_TEST
@@ -314,8 +458,7 @@ START_TEST(damaged_files)
 			struct es_task *task;
 
 			leave_crowd(&env, 1, 0);
-			snprintf(path, sizeof(path), "%s/go-ready", env.rootfs);
-			unlink(path);
+			box_ungo(&env, "ready");
 			snprintf(path, sizeof(path), "%s/test/live-0/%s", env.state, files[i]);
 			damage_file(path, d);
 			m = env_open(&env);
@@ -354,8 +497,10 @@ static int list_only(char *dirs)
 
 int main(void)
 {
-	const TTest *const tests[] = { live_crowd, starts_no_process, other_boot, removed_root,
-				       damaged_files };
+	const TTest *const tests[] = {
+		live_crowd, starts_no_process, other_boot,   removed_root, root_spelled_differently,
+		other_root, copied_bundles,    damaged_files
+	};
 	char *dirs = getenv("ES_TEST_LIST");
 
 	if (dirs)

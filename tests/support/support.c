@@ -289,6 +289,14 @@ void box_go(const struct env *env, const char *name)
 	ck_assert_int_ge(close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644)), 0);
 }
 
+void box_ungo(const struct env *env, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/go-%s", env->rootfs, name);
+	unlink(path);
+}
+
 /* Census */
 
 static int count_mounts(const struct env *env)
@@ -436,15 +444,18 @@ static void clear_leftovers(void)
 int run_suite(const char *name, const TTest *const *tests, size_t n, double timeout_s)
 {
 	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
 	SRunner *runner;
 	int failed;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	tcase_set_timeout(tcase, timeout_s);
-	for (size_t i = 0; i < n; i++)
+	/* A case of its own for each: CK_RUN_CASE=name runs one alone. */
+	for (size_t i = 0; i < n; i++) {
+		TCase *tcase = tcase_create(tests[i]->name);
+
+		tcase_set_timeout(tcase, timeout_s);
 		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
+		suite_add_tcase(suite, tcase);
+	}
 	runner = srunner_create(suite);
 	runner_pid = getpid();
 	srunner_run_all(runner, CK_NORMAL);

@@ -50,6 +50,8 @@ struct es_task *box_run(struct env *env, struct es_manager *m, const char *id,
 
 /* Let containers that `victim -w /go-NAME` waits go on. */
 void box_go(const struct env *env, const char *name);
+/* Let those that come after it wait again. */
+void box_ungo(const struct env *env, const char *name);
 
 /* Counts of what a test could leave behind, for the environment. */
 struct census {
