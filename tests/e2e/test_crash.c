@@ -211,10 +211,9 @@ START_TEST(every_step_of_a_reload)
 }
 END_TEST
 
-/* Not only between the steps. */
-START_TEST(any_moment)
+/* Kill lives at random moments, and with them what the manager has started. */
+static void kill_at_random(int rounds, bool with_runtime)
 {
-	int rounds = test_count(30, 300);
 	struct env env;
 
 	env_init(&env);
@@ -227,16 +226,33 @@ START_TEST(any_moment)
 		pid = start_child(live, &env);
 		usleep((useconds_t)(rand() % 130000));
 		kill_child(pid);
+		if (with_runtime)
+			env_kill_runtimes(&env);
 		check_life(&env);
 	}
-	printf("%d lives killed at random moments: nothing left, nothing lost\n", rounds);
+	printf("%d lives killed at random moments%s: nothing left, nothing lost\n", rounds,
+	       with_runtime ? ", with the runtime" : "");
 	env_clear(&env);
+}
+
+/* Not only between the steps. */
+START_TEST(any_moment)
+{
+	kill_at_random(test_count(30, 300), false);
+}
+END_TEST
+
+/* KillMode=control-group: the runtime dies in the middle of what it does, too. */
+START_TEST(any_moment_with_runtime)
+{
+	kill_at_random(test_count(30, 300), true);
 }
 END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { every_step_of_a_life, every_step_of_a_reload, any_moment };
+	const TTest *const tests[] = { every_step_of_a_life, every_step_of_a_reload, any_moment,
+				       any_moment_with_runtime };
 
 	require_runtime();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

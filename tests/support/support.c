@@ -158,28 +158,28 @@ static ssize_t read_proc(const char *pid, const char *name, bool link, char *tex
 	return n;
 }
 
-/* A container's process by its cgroup: its directories look like "/". A runtime by the others. */
-static bool is_ours(const struct env *env, const char *pid)
+static bool has_tag(const struct env *env, const char *pid, const char *place, bool link)
 {
-	static const struct {
-		const char *name;
-		bool link;
-	} places[] = {
-		{ "cgroup", false }, { "cmdline", false }, { "cwd", true }, { "root", true }
-	};
 	char text[16384];
+	ssize_t n = read_proc(pid, place, link, text, sizeof(text));
 
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		ssize_t n = read_proc(pid, places[i].name, places[i].link, text, sizeof(text));
+	return n > 0 && memmem(text, (size_t)n, env_tag(env), strlen(env_tag(env)));
+}
 
-		if (n > 0 && memmem(text, (size_t)n, env_tag(env), strlen(env_tag(env))))
-			return true;
-	}
-	return false;
+/* The directories of a container's process look like "/" from outside. */
+static bool is_in_container(const struct env *env, const char *pid)
+{
+	return has_tag(env, pid, "cgroup", false);
+}
+
+static bool is_runtime(const struct env *env, const char *pid)
+{
+	return has_tag(env, pid, "cmdline", false) || has_tag(env, pid, "cwd", true) ||
+	       has_tag(env, pid, "root", true);
 }
 
 /* Counts the processes of the environment other than this one, and sends them a signal unless 0. */
-static int signal_processes(const struct env *env, int signal)
+static int signal_processes(const struct env *env, int signal, bool with_containers)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
@@ -187,8 +187,12 @@ static int signal_processes(const struct env *env, int signal)
 
 	while ((entry = readdir(proc))) {
 		pid_t pid = atoi(entry->d_name);
+		bool contained;
 
-		if (pid <= 0 || pid == getpid() || !is_ours(env, entry->d_name))
+		if (pid <= 0 || pid == getpid())
+			continue;
+		contained = is_in_container(env, entry->d_name);
+		if (contained ? !with_containers : !is_runtime(env, entry->d_name))
 			continue;
 		n++;
 		if (signal)
@@ -198,9 +202,14 @@ static int signal_processes(const struct env *env, int signal)
 	return n;
 }
 
+void env_kill_runtimes(const struct env *env)
+{
+	wait_until(signal_processes(env, SIGKILL, false) == 0);
+}
+
 void env_clear(struct env *env)
 {
-	wait_until(signal_processes(env, SIGKILL) == 0);
+	wait_until(signal_processes(env, SIGKILL, true) == 0);
 	es_mount_remove_below(env->dir, true);
 	nftw(env->dir, remove_node, 64, FTW_DEPTH | FTW_PHYS);
 	snprintf(wanted, sizeof(wanted), "/%s-", env_tag(env));
@@ -350,7 +359,7 @@ struct census census_take(const struct env *env)
 	struct census census = { .slots = -1 };
 	char bpf[PATH_MAX];
 
-	census.processes = signal_processes(env, 0);
+	census.processes = signal_processes(env, 0, true);
 	census.mounts = count_mounts(env);
 	found = 0;
 	snprintf(wanted, sizeof(wanted), "/%s-", env_tag(env));
@@ -380,7 +389,7 @@ void census_assert_empty(const struct env *env)
 	struct census c;
 
 	/* runc's own processes end a moment after their work is done. */
-	wait_until(signal_processes(env, 0) == 0);
+	wait_until(signal_processes(env, 0, true) == 0);
 	c = census_take(env);
 	ck_assert_msg(c.processes == 0 && c.mounts == 0 && c.cgroups == 0 && c.files == 0 &&
 			      c.slots <= 0,

@@ -34,6 +34,9 @@ void env_init(struct env *env);
 /* Removes the directory, what is mounted in it and what is pinned. Asserts nothing. */
 void env_clear(struct env *env);
 
+/* SIGKILL what runs outside of the containers' cgroups, as a service manager does to a service. */
+void env_kill_runtimes(const struct env *env);
+
 /* Open a manager on the environment or fail the test. */
 struct es_manager *env_open(struct env *env);
 
