@@ -14,6 +14,7 @@
 #include "exitsnoop_maps.h"
 #include "fs.h"
 #include "mount.h"
+#include "step.h"
 
 #define HOST_BPFFS "/sys/fs/bpf"
 
@@ -63,12 +64,14 @@ static int mount_bpffs(const char *path, struct es_error *error)
 	r = make_dir(path, error);
 	if (r < 0 || is_bpffs(path))
 		return r;
+	es_step("pin.dir");
 	if (mount("embedshim", path, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0) {
 		r = es_neg_errno();
 		es_error_set_errno(error, r, "cannot mount a bpffs at %s", path);
 		rmdir(path);
 		return r;
 	}
+	es_step("pin.mounted");
 	return 0;
 }
 
@@ -174,10 +177,12 @@ void es_bpf_dir_remove(const struct es_bpf_dir *dir)
 	/* Pins of another version keep their directory, and with it the mount. */
 	if (dir->path)
 		rmdir(dir->path);
+	es_step("unpin.version_dir");
 	if (dir->is_own_mount) {
 		if (!has_no_pins(dir->parent))
 			return;
 		umount2(dir->parent, UMOUNT_NOFOLLOW);
+		es_step("unpin.unmounted");
 	}
 	rmdir(dir->parent);
 }

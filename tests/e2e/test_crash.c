@@ -161,26 +161,161 @@ static void print_steps(const char *what)
 	printf(" (%d steps)\n", shared->steps);
 }
 
-START_TEST(every_step_of_a_life)
+/* Live once, to learn the steps, and then once for each of them, killed right behind it. */
+static void sweep(const char *what, struct env *env, void (*live_once)(void *env),
+		  void (*check)(struct env *env))
 {
-	struct env env;
 	int steps;
 
-	env_init(&env);
 	reset_shared(-1);
-	ck_assert_int_eq(in_child(live, &env), 0);
+	ck_assert_int_eq(in_child(live_once, env), 0);
 	steps = shared->steps;
-	print_steps("life");
+	print_steps(what);
 	for (int i = 0; i < steps; i++) {
 		int status;
 
-		box_ungo(&env, "life");
+		box_ungo(env, "life");
 		reset_shared(i);
-		status = in_child(live, &env);
+		status = in_child(live_once, env);
 		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
 			      "step %d was not reached", i);
-		check_life(&env);
+		check(env);
 	}
+}
+
+START_TEST(every_step_of_a_life)
+{
+	struct env env;
+
+	env_init(&env);
+	sweep("life", &env, live, check_life);
+	env_clear(&env);
+}
+END_TEST
+
+/* runc whose images are empty: criu does not work on every kernel. A restore is a new start. */
+static void write_imageless_runtime(struct env *env, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s/imageless", env->dir);
+	write_script(ret, "#!/bin/sh\n"
+			  "case \" $* \" in\n"
+			  "*' checkpoint '*) exit 0 ;;\n"
+			  "*' restore '*) ;;\n"
+			  "*) exec runc \"$@\" ;;\n"
+			  "esac\n"
+			  "n=$#\n"
+			  "while [ $n -gt 0 ]; do\n"
+			  "  case $1 in\n"
+			  "  restore) set -- \"$@\" run ;;\n"
+			  "  --image-path | --work-path) shift && n=$((n - 1)) ;;\n"
+			  "  *) set -- \"$@\" \"$1\" ;;\n"
+			  "  esac\n"
+			  "  shift && n=$((n - 1))\n"
+			  "done\n"
+			  "exec runc \"$@\"\n");
+	env->opts.runtime = ret;
+}
+
+static void live_restored(void *arg)
+{
+	struct env *env = arg;
+	struct box box = { .args = { "/victim", "-w", "/go-life", "exit", "42" } };
+	struct es_task_opts opts = { .size = sizeof(opts), .error = &env->error };
+	struct es_manager *m;
+	struct es_task *task;
+
+	es_step_hook = count_step;
+	m = env_open(env);
+	opts.spec = box_spec(env, "life", &box);
+	opts.restore_path = env->dir;
+	ck_assert_msg(es_task_create(m, "test", "life", &opts, &task) == 0, "%s",
+		      env->error.message);
+	ck_assert_msg(es_task_start(task, &env->error) == 0, "%s", env->error.message);
+	shared->started = 1;
+	box_go(env, "life");
+	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
+	shared->deleting = 1;
+	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
+	shared->deleted = 1;
+	es_task_free(task);
+	es_manager_close(m);
+}
+
+START_TEST(every_step_of_a_restored_life)
+{
+	char runtime[PATH_MAX];
+	struct env env;
+
+	env_init(&env);
+	write_imageless_runtime(&env, runtime, sizeof(runtime));
+	sweep("restored life", &env, live_restored, check_life);
+	env_clear(&env);
+}
+END_TEST
+
+/* What is done to a container that runs, and goes on running. */
+static void change(void *arg)
+{
+	static const char resources[] = "{\"memory\":{\"limit\":67108864}}";
+	struct env *env = arg;
+	struct es_checkpoint_opts opts = { .size = sizeof(opts), .error = &env->error };
+	struct es_manager *m = env_open(env);
+	struct es_task *task;
+
+	opts.image_path = env->dir;
+	es_step_hook = count_step;
+	ck_assert_int_eq(es_manager_get(m, "test", "alive", &task), 0);
+	ck_assert_int_eq(es_task_pause(task, &env->error), 0);
+	ck_assert_int_eq(es_task_resume(task, &env->error), 0);
+	ck_assert_msg(es_task_update(task, resources, 0, &env->error) == 0, "%s",
+		      env->error.message);
+	ck_assert_msg(es_task_checkpoint(task, &opts) == 0, "%s", env->error.message);
+	es_task_free(task);
+	es_manager_close(m);
+}
+
+static void check_change(struct env *env)
+{
+	struct es_manager *m = env_open(env);
+	struct es_task_state state;
+	struct es_task *task;
+
+	ck_assert_int_eq(es_manager_get(m, "test", "alive", &task), 0);
+	ck_assert_int_eq(es_task_state(task, &state), 0);
+	if (state.status == ES_TASK_PAUSED)
+		ck_assert_int_eq(es_task_resume(task, &env->error), 0);
+	ck_assert_int_eq(es_task_state(task, &state), 0);
+	ck_assert_uint_eq(state.status, ES_TASK_RUNNING);
+	ck_assert_uint_eq(state.flags, 0);
+	ck_assert_int_eq(kill(state.pid, 0), 0);
+	es_task_free(task);
+	es_manager_close(m);
+}
+
+static void start_alive(void *arg)
+{
+	struct env *env = arg;
+	struct es_manager *m = env_open(env);
+
+	es_task_free(
+		box_run(env, m, "alive", &(struct box){ .args = { "/victim", "sleep", "0" } }));
+	es_manager_close(m);
+}
+
+START_TEST(every_step_of_a_change)
+{
+	char runtime[PATH_MAX];
+	struct env env;
+	struct es_manager *m;
+
+	env_init(&env);
+	write_imageless_runtime(&env, runtime, sizeof(runtime));
+	ck_assert_int_eq(in_child(start_alive, &env), 0);
+	sweep("change", &env, change, check_change);
+	m = env_open(&env);
+	end_task(&env, m, "alive", 137);
+	es_manager_close(m);
+	census_assert_empty(&env);
 	env_clear(&env);
 }
 END_TEST
@@ -251,7 +386,11 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { every_step_of_a_life, every_step_of_a_reload, any_moment,
+	const TTest *const tests[] = { every_step_of_a_life,
+				       every_step_of_a_restored_life,
+				       every_step_of_a_change,
+				       every_step_of_a_reload,
+				       any_moment,
 				       any_moment_with_runtime };
 
 	require_runtime();

@@ -122,7 +122,8 @@ static void live_as_first_process(struct env *env)
 	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
 	es_task_free(task);
 	es_manager_close(m);
-	live(env);
+	for (int i = 0; i < test_count(5, 100); i++)
+		live(env);
 }
 
 struct nested {
@@ -154,6 +155,85 @@ START_TEST(nested_pid_namespaces)
 		census_assert_empty(&env);
 		env_clear(&env);
 	}
+}
+END_TEST
+
+/* A bpffs on which the pins are to be found, as long as a task is there. */
+static void live_on_bpffs(struct env *env, const char *bpffs)
+{
+	struct es_manager *m = env_open(env);
+	struct es_task *task;
+	struct es_exit exit;
+	char path[PATH_MAX];
+	pid_t pid;
+	FILE *f;
+
+	ck_assert_ptr_null(es_manager_warning(m));
+	es_task_free(box_run(env, m, "life", &(struct box){ .args = { "/victim", "pause", "0" } }));
+	es_manager_close(m);
+	snprintf(path, sizeof(path), "%s/bpf", env->root);
+	ck_assert_int_lt(access(path, F_OK), 0);
+	snprintf(path, sizeof(path), "find %s/embedshim-*/v1/exits >/dev/null", bpffs);
+	ck_assert_int_eq(system(path), 0);
+	snprintf(path, sizeof(path), "%s/test/life/init.pid", env->state);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%d", &pid), 1);
+	fclose(f);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert(wait_until(kill(pid, 0) < 0));
+
+	m = env_open(env);
+	ck_assert_int_eq(es_manager_get(m, "test", "life", &task), 0);
+	ck_assert_int_eq(es_task_wait(task, 0, &exit), 0);
+	ck_assert_int_eq(exit.code, 137);
+	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	/* With the last task they go, and what we did not mount stays. */
+	snprintf(path, sizeof(path), "test -z \"$(ls -d %s/embedshim-* 2>/dev/null)\"", bpffs);
+	ck_assert_int_eq(system(path), 0);
+}
+
+static void live_on_named_bpffs(void *arg)
+{
+	struct env *env = arg;
+	char bpffs[PATH_MAX];
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	snprintf(bpffs, sizeof(bpffs), "%s/a.bpffs", env->dir);
+	ck_assert_int_eq(mkdir(bpffs, 0700), 0);
+	ck_assert_int_eq(mount("bpf", bpffs, "bpf", 0, NULL), 0);
+	env->opts.bpf_dir = bpffs;
+	env->opts.flags = ES_MANAGER_REQUIRE_PERSISTENT;
+	live_on_bpffs(env, bpffs);
+}
+
+/* Ours would end with the private mount namespace: the host's, which does not, is taken. */
+static void live_on_bpffs_of_host(void *arg)
+{
+	struct env *env = arg;
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
+	ck_assert_int_eq(mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL), 0);
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), 0);
+	env->opts.flags = ES_MANAGER_REQUIRE_PERSISTENT;
+	live_on_bpffs(env, "/sys/fs/bpf");
+}
+
+START_TEST(places_of_the_pins)
+{
+	struct env env;
+
+	env_init(&env);
+	ck_assert_int_eq(in_child(live_on_named_bpffs, &env), 0);
+	ck_assert_int_eq(in_child(live_on_bpffs_of_host, &env), 0);
+	census_assert_empty(&env);
+	env_clear(&env);
 }
 END_TEST
 
@@ -403,6 +483,6 @@ START_TEST(upgrade_under_load)
 }
 END_TEST
 
-RUN_SUITE("hosts", 300, long_paths, several_managers, nested_pid_namespaces,
+RUN_SUITE("hosts", 300, long_paths, several_managers, nested_pid_namespaces, places_of_the_pins,
 	  hosts_that_take_our_children, wrapped_runtime, streams, prepared_bundle,
 	  full_state_directory, upgrade_under_load)
