@@ -112,7 +112,8 @@ static int choose(struct es_bpf_dir *dir, const char *name, const struct es_bpf_
 	kind = es_mount_ns_kind();
 	if (kind == ES_MOUNT_NS_HOST)
 		return use_own(dir, &own, opts->error);
-	if (kind == ES_MOUNT_NS_PRIVATE && is_bpffs(HOST_BPFFS))
+	/* In doubt too: it lives as long as ours would, if not longer. */
+	if (is_bpffs(HOST_BPFFS))
 		return use_shared(dir, HOST_BPFFS, name, opts->error);
 	snprintf(dir->warning, sizeof(dir->warning),
 		 "the mount namespace %s private and no bpffs of the host is visible at " HOST_BPFFS

@@ -140,6 +140,10 @@ static int load_task(struct loading *l)
 	if (r < 0)
 		return r;
 	mark = es_task_start_mark_read(task->bundle);
+	/* A restored process runs as soon as there is one: init.json is written after the restore.
+	 */
+	if (task->record.restore_path && mark == ES_TASK_STARTING)
+		mark = ES_TASK_STARTED;
 	task->status = mark == ES_TASK_STARTED ? ES_TASK_RUNNING : ES_TASK_CREATED;
 	task->start_in_doubt = mark == ES_TASK_STARTING;
 	if (!l->is_copy) {
@@ -240,7 +244,10 @@ static int load_bundle(struct loading *l)
 	r = read_record(l);
 	if (r < 0)
 		return r;
-	if (task->record.restore_path && !has_file(task->bundle, "init.json"))
+	/* A restore that failed may have left the file. */
+	if (task->record.restore_path &&
+	    (!has_file(task->bundle, "init.json") ||
+	     es_task_start_mark_read(task->bundle) == ES_TASK_NOT_STARTED))
 		return load_unrestored(l);
 	r = read_init(l);
 	return r < 0 ? r : load_task(l);

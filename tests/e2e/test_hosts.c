@@ -216,11 +216,7 @@ static void live_on_bpffs_of_host(void *arg)
 {
 	struct env *env = arg;
 
-	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
-	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
-	ck_assert_int_eq(mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL), 0);
-	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
-	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), 0);
+	enter_private_mounts(true);
 	env->opts.flags = ES_MANAGER_REQUIRE_PERSISTENT;
 	live_on_bpffs(env, "/sys/fs/bpf");
 }

@@ -131,23 +131,28 @@ START_TEST(other_boot)
 	FILE *f;
 
 	env_init(&env);
-	leave_crowd(&env, 1, 0);
+	leave_crowd(&env, 2, 0);
 	f = fopen("/proc/sys/kernel/random/boot_id", "re");
 	ck_assert_int_eq(fscanf(f, "%39s", boot_id), 1);
 	fclose(f);
 	/* As after a reboot: the process, the pins and the boot ID are gone. */
 	m = env_open(&env);
-	task = get(m, "live-0");
-	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
-	es_task_free(task);
+	for (int i = 0; i < 2; i++) {
+		task = get(m, i ? "live-1" : "live-0");
+		ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
+		ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
+		es_task_free(task);
+	}
 	es_manager_close(m);
 	ck_assert(wait_until(census_take(&env).processes == 0));
 	snprintf(path, sizeof(path), "%s/bpf/v1", env.root);
 	ck_assert_int_eq(es_tree_remove(AT_FDCWD, path), 0);
-	snprintf(path, sizeof(path), "%s/test/live-0/task.json", env.state);
-	edit_file(path, boot_id, "11111111-2222-3333-4444-555555555555");
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/test/live-%d/task.json", env.state, i);
+		edit_file(path, boot_id, "11111111-2222-3333-4444-555555555555");
+	}
 	snprintf(path, sizeof(path), "%s/test/live-0/exit.json", env.state);
-	unlink(path);
+	ck_assert_int_eq(unlink(path), 0);
 
 	m = env_open(&env);
 	task = get(m, "live-0");
@@ -158,6 +163,8 @@ START_TEST(other_boot)
 	ck_assert_int_eq(exit.status, -1);
 	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
 	es_task_free(task);
+	/* What was saved in time is told. */
+	kill_and_delete(&env, m, "live-1", 137);
 	es_manager_close(m);
 	census_assert_empty(&env);
 	env_clear(&env);

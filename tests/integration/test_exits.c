@@ -261,8 +261,10 @@ static int reuse_number(int exits_fd, int marks_fd)
 		waitpid(second, &status, 0);
 		wrong = bpf_map_lookup_elem(exits_fd, &id, &after) < 0 ||
 			after.state != EXITSNOOP_ALIVE;
-		/* The mark is not left for a third one. */
-		wrong |= bpf_map_lookup_elem(marks_fd, &record.tgid, &mark) == 0;
+		/* The mark is not left for a third one. In a PID namespace it is the number outside
+		   that a mark is found by, and that one is not the same again. */
+		if (record.tgid == (uint32_t)first)
+			wrong |= bpf_map_lookup_elem(marks_fd, &record.tgid, &mark) == 0;
 	}
 	es_monitor_forget(monitor, id);
 	return second > 0 ? wrong : -1;
@@ -359,6 +361,67 @@ static void survive_close(void)
 	remove_cores();
 }
 
+static pid_t fork_paused(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	return pid;
+}
+
+/* The mark of a process is gone, as if the programs were not attached: the kernel is asked, as its
+   parent would. */
+static void unrecorded(void)
+{
+	int exits_fd = open_pinned_map("exits"), marks_fd = open_pinned_map("marks");
+	struct exitsnoop_record record = { 0 };
+	struct es_exit exit = { 0 };
+	uint64_t id = next_id++;
+	pid_t pid = fork_paused();
+	int status, r = -EAGAIN;
+
+	CHECK(es_monitor_watch(monitor, id, pid) == 0, "watch");
+	CHECK(bpf_map_lookup_elem(exits_fd, &id, &record) == 0 &&
+		      bpf_map_delete_elem(marks_fd, &record.tgid) == 0,
+	      "remove the mark");
+	kill(pid, SIGTERM);
+	for (int i = 0; i < 1000 && (r = es_monitor_exit(monitor, id, &exit)) == -EAGAIN; i++)
+		usleep(1000);
+	CHECK(r == 0 && exit.source == ES_EXIT_WAIT && exit.code == 143, "%d, source %u, code %d",
+	      r, exit.source, exit.code);
+	CHECK(waitpid(pid, &status, 0) == pid && exit.status == status, "it is ours to reap");
+	es_monitor_forget(monitor, id);
+	close(exits_fd);
+	close(marks_fd);
+}
+
+/* Nobody was there, nothing was recorded: lost, and no number that could be real. */
+static void lost(void)
+{
+	struct exitsnoop_record record = { 0 };
+	int exits_fd = open_pinned_map("exits"), status;
+	struct es_exit exit = { 0 };
+	uint64_t id = next_id++;
+	pid_t pid = fork_paused();
+
+	CHECK(es_monitor_watch(monitor, id, pid) == 0, "watch");
+	CHECK(bpf_map_lookup_elem(exits_fd, &id, &record) == 0, "record");
+	kill(pid, SIGTERM);
+	waitpid(pid, &status, 0);
+	CHECK(bpf_map_update_elem(exits_fd, &id, &record, BPF_ANY) == 0, "put back");
+	close(exits_fd);
+	es_monitor_close(monitor);
+	CHECK(open_monitor() == 0, "open again");
+	CHECK(es_monitor_resume(monitor, id) == 0, "resume");
+	CHECK(es_monitor_exit(monitor, id, &exit) == 0 && exit.source == ES_EXIT_LOST &&
+		      exit.code == -1 && exit.status == -1 && exit.exited_boot_ns == 0,
+	      "source %u, code %d", exit.source, exit.code);
+	es_monitor_forget(monitor, id);
+}
+
 /* Inside `depth` nested PID namespaces: a manager of its own, in a number space of its own. */
 static void in_namespaces(int depth, int count, const char *where)
 {
@@ -419,6 +482,8 @@ int main(int argc, char **argv)
 	random_processes(count, "");
 	reused_numbers(count >= 1000 ? 200 : 20, "");
 	survive_close();
+	unrecorded();
+	lost();
 	es_monitor_close(monitor);
 	in_namespaces(1, count, " in a PID namespace");
 	in_namespaces(2, count, " in two nested PID namespaces");

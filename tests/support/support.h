@@ -37,6 +37,10 @@ void env_clear(struct env *env);
 /* SIGKILL what runs outside of the containers' cgroups, as a service manager does to a service. */
 void env_kill_runtimes(const struct env *env);
 
+/* A copy of the mount namespace, as PrivateMounts= makes it: of one that the host's mounts do not
+   reach, in which a bpffs is at /sys/fs/bpf or not. */
+void enter_private_mounts(bool with_bpffs);
+
 /* Open a manager on the environment or fail the test. */
 struct es_manager *env_open(struct env *env);
 
