@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "exitsnoop_pins.h"
 #include "fs.h"
 #include "support.h"
 
@@ -424,61 +423,6 @@ START_TEST(full_state_directory)
 }
 END_TEST
 
-/* Another build takes over while watched processes keep ending: none is lost. */
-START_TEST(upgrade_under_load)
-{
-	enum { PROCESSES = 40 };
-	int rounds = test_count(20, 200), lost = 0;
-	struct es_monitor_opts opts = { .size = sizeof(opts) };
-	struct es_monitor *monitor;
-	uint64_t id = 1;
-	struct env env;
-
-	env_init(&env);
-	opts.root_dir = env.root;
-	ck_assert_int_eq(es_monitor_open(&opts, &monitor), 0);
-	for (int round = 0; round < rounds; round++) {
-		pid_t pids[PROCESSES], killer;
-
-		for (int i = 0; i < PROCESSES; i++) {
-			pids[i] = fork();
-			if (pids[i] == 0) {
-				pause();
-				_exit(0);
-			}
-			ck_assert_int_eq(es_monitor_watch(monitor, id + (uint64_t)i, pids[i]), 0);
-		}
-		es_monitor_close(monitor);
-		killer = fork();
-		if (killer == 0) {
-			for (int i = 0; i < PROCESSES; i++) {
-				kill(pids[i], SIGKILL);
-				usleep(1000);
-			}
-			_exit(0);
-		}
-		es_exitsnoop_build_salt++;
-		ck_assert_int_eq(es_monitor_open(&opts, &monitor), 0);
-		waitpid(killer, NULL, 0);
-		for (int i = 0; i < PROCESSES; i++) {
-			struct es_exit exit = { 0 };
-
-			waitpid(pids[i], NULL, 0);
-			es_monitor_resume(monitor, id + (uint64_t)i);
-			if (es_monitor_exit(monitor, id + (uint64_t)i, &exit) != 0 ||
-			    exit.source != ES_EXIT_BPF || exit.signal != SIGKILL)
-				lost++;
-			es_monitor_forget(monitor, id + (uint64_t)i);
-		}
-		id += PROCESSES;
-	}
-	printf("%d upgrades while %d processes ended: %d lost\n", rounds, rounds * PROCESSES, lost);
-	ck_assert_int_eq(lost, 0);
-	es_monitor_close(monitor);
-	env_clear(&env);
-}
-END_TEST
-
 RUN_SUITE("hosts", 300, long_paths, several_managers, nested_pid_namespaces, places_of_the_pins,
 	  hosts_that_take_our_children, wrapped_runtime, streams, prepared_bundle,
-	  full_state_directory, upgrade_under_load)
+	  full_state_directory)

@@ -337,18 +337,27 @@ static int open_monitor(void)
 	return r;
 }
 
+/* Without our descriptors: they would keep the programs attached. */
+static pid_t fork_paused(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		close_range(3, ~0U, 0);
+		pause();
+		_exit(0);
+	}
+	return pid;
+}
+
 /* Exits while nobody has the monitor open, and again in the next one. */
 static void survive_close(void)
 {
 	struct es_exit exit;
 	uint64_t id = next_id++;
-	pid_t pid = fork();
+	pid_t pid = fork_paused();
 	int status;
 
-	if (pid == 0) {
-		pause();
-		_exit(0);
-	}
 	CHECK(es_monitor_watch(monitor, id, pid) == 0, "watch");
 	es_monitor_close(monitor);
 	kill(pid, SIGQUIT);
@@ -359,17 +368,6 @@ static void survive_close(void)
 	CHECK(es_monitor_next_exit(monitor, &exit) == 1 && exit.status == status, "the exit");
 	es_monitor_forget(monitor, id);
 	remove_cores();
-}
-
-static pid_t fork_paused(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		pause();
-		_exit(0);
-	}
-	return pid;
 }
 
 /* The mark of a process is gone, as if the programs were not attached: the kernel is asked, as its
