@@ -64,7 +64,8 @@ static void live(void *arg)
 	es_manager_close(m);
 }
 
-/* A reload that finds a live task, one that has ended, and a half-made one. */
+/* A reload that finds a live task with a half-started exec, one that has ended, and a half-made
+ * one. */
 static void reload(void *arg)
 {
 	struct es_manager *m;
@@ -91,6 +92,43 @@ static void prepare_reload(void *arg)
 	box_run(env, m, "ended", &(struct box){ .args = { "/victim", "exit", "7" } });
 	es_step_hook = die_in_create;
 	box_create(env, m, "half", &box);
+}
+
+static void die_in_exec(const char *name)
+{
+	if (strcmp(name, "exec.runtime") == 0)
+		kill(getpid(), SIGKILL);
+}
+
+/* An exec of which nobody has noted down yet that it runs. */
+static void prepare_exec(void *arg)
+{
+	static const char process[] = "{\"args\":[\"/victim\",\"sleep\",\"0\"],\"cwd\":\"/\","
+				      "\"user\":{\"uid\":0,\"gid\":0}}";
+	struct es_exec_opts opts = { .size = sizeof(opts), .process = process };
+	struct es_manager *m = env_open(arg);
+	struct es_task *task;
+	struct es_exec *exec;
+
+	ck_assert_int_eq(es_manager_get(m, "test", "alive", &task), 0);
+	ck_assert_int_eq(es_exec_create(task, "half", &opts, &exec), 0);
+	es_step_hook = die_in_exec;
+	es_exec_start(exec, NULL);
+}
+
+static void check_half_exec(struct es_manager *m)
+{
+	struct es_exec_state state;
+	struct es_task *task;
+	struct es_exec *exec;
+
+	ck_assert_int_eq(es_manager_get(m, "test", "alive", &task), 0);
+	ck_assert_int_eq(es_task_get_exec(task, "half", &exec), 0);
+	ck_assert_int_eq(es_exec_state(exec, &state), 0);
+	ck_assert_uint_eq(state.status, ES_TASK_RUNNING);
+	ck_assert_int_eq(kill(state.pid, 0), 0);
+	es_exec_free(exec);
+	es_task_free(task);
 }
 
 static void end_task(struct env *env, struct es_manager *m, const char *id, int code)
@@ -147,6 +185,7 @@ static void check_reload(struct env *env)
 	struct es_manager *m = env_open(env);
 
 	ck_assert_int_eq(es_manager_settle(m, 20000), 0);
+	check_half_exec(m);
 	end_task(env, m, "alive", 137);
 	end_task(env, m, "ended", 7);
 	es_manager_close(m);
@@ -330,6 +369,7 @@ START_TEST(every_step_of_a_reload)
 		int status;
 
 		in_child(prepare_reload, &env);
+		in_child(prepare_exec, &env);
 		reset_shared(i);
 		status = in_child(reload, &env);
 		if (i < 0) {
