@@ -153,6 +153,7 @@ int es_exec_delete(struct es_exec *exec, struct es_exit *ret, struct es_error *e
 	if (r == 0) {
 		es_exec_set_told(exec);
 		es_monitor_forget(m->monitor, exec->trace_id);
+		es_step("exec.slot");
 		es_exec_unregister(exec);
 		read_exit(exec, ret);
 	}

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 
 #include "cgroup.h"
 #include "clock.h"
@@ -137,6 +138,26 @@ static bool step_runtime(struct es_rollback *c)
 		c->deadline_ns = es_deadline_after_ms(c->task->record.timeout_ms);
 	}
 	return process_is_over(c);
+}
+
+/*
+ * Whether nobody has killed the runtime, or a part of it: otherwise there can be cgroups that it
+ * did not come to note down. In doubt somebody has: only empty ones are removed.
+ */
+static bool runtime_ended_itself(const struct es_rollback *c)
+{
+	struct es_exitsnoop_process procs[ES_EXITSNOOP_FOLLOW_MAX];
+	bool overflow;
+	int n;
+
+	n = es_exitsnoop_followed(es_monitor_exitsnoop(c->task->manager->monitor),
+				  c->task->record.trace_id, procs, &overflow);
+	if (n <= 0 || overflow)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (procs[i].exited && !WIFEXITED(procs[i].status))
+			return false;
+	return procs[0].exited;
 }
 
 static bool step_kill(struct es_rollback *c)
@@ -288,6 +309,8 @@ static bool rollback_step(struct es_rollback *c)
 	case STAGE_RUNTIME:
 		if (!step_runtime(c))
 			return false;
+		if (c->opts.runtime_ran && !runtime_ended_itself(c))
+			c->opts.runtime_killed = true;
 		es_step("rollback.runtime_over");
 		c->stage = STAGE_KILL;
 		/* fall through */

@@ -373,6 +373,8 @@ static void count_step(const char *name)
 	int n = shared->steps++;
 
 	snprintf(shared->last, sizeof(shared->last), "%s", name);
+	if (shared->die_at < 0)
+		printf(" %s", name);
 	if (n == shared->die_at)
 		kill(getpid(), SIGKILL);
 }
@@ -448,9 +450,10 @@ START_TEST(every_step)
 	ck_assert_int_eq(in_child(start_box, &env), 0);
 	memset(shared, 0, sizeof(*shared));
 	shared->die_at = -1;
+	printf("exec:");
 	ck_assert_int_eq(in_child(live, &env), 0);
 	steps = shared->steps;
-	printf("an exec's life has %d steps\n", steps);
+	printf(" (%d steps)\n", steps);
 	for (int i = 0; i < steps; i++) {
 		memset(shared, 0, sizeof(*shared));
 		shared->die_at = i;

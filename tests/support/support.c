@@ -19,7 +19,6 @@
 
 #include "exitsnoop.h"
 #include "fs.h"
-#include "unit.h"
 #include "mount.h"
 
 #ifndef ES_VICTIM
@@ -28,9 +27,6 @@
 
 /* Names the scratch directories, so that the runner finds those of tests that have failed. */
 static int runner_pid;
-
-/* Containers of concurrent test programs must not meet in a cgroup. */
-static int test_pid;
 
 void require_runtime(void)
 {
@@ -86,6 +82,15 @@ static void copy_file(const char *from, const char *to)
 	chmod(to, 0755);
 }
 
+/*
+ * Unique on the machine and in everything that belongs to the environment: in its paths and in the
+ * names of its containers' cgroups. So test programs can run side by side.
+ */
+static const char *env_tag(const struct env *env)
+{
+	return strrchr(env->dir, '/') + 1;
+}
+
 void env_init(struct env *env)
 {
 	static const char *const dirs[] = { "proc", "dev", "sys", "tmp" };
@@ -93,7 +98,6 @@ void env_init(struct env *env)
 	char path[PATH_MAX];
 
 	memset(env, 0, sizeof(*env));
-	test_pid = getpid();
 	snprintf(env->dir, sizeof(env->dir), "%s/es-test-%d-XXXXXX", tmp ? tmp : "/tmp",
 		 runner_pid);
 	ck_assert_ptr_nonnull(mkdtemp(env->dir));
@@ -124,43 +128,104 @@ static int remove_node(const char *path, const struct stat *st, int flag, struct
 	return 0;
 }
 
+/* What the file system walks below look for, and how much of it they found. */
+static char wanted[64];
+static int found;
+
 static int remove_cgroup(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
 	(void)st;
 	(void)ftw;
-	if (flag == FTW_DP && strstr(path, "es-test-"))
+	if (flag == FTW_DP && strstr(path, wanted))
 		rmdir(path);
 	return 0;
 }
 
-static void kill_strays(const struct env *env)
+static ssize_t read_proc(const char *pid, const char *name, bool link, char *text, size_t size)
+{
+	char path[300];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
+	if (link)
+		return readlink(path, text, size);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, size);
+	close(fd);
+	return n;
+}
+
+static bool has_tag(const struct env *env, const char *pid, const char *place, bool link)
+{
+	char text[16384];
+	ssize_t n = read_proc(pid, place, link, text, sizeof(text));
+
+	return n > 0 && memmem(text, (size_t)n, env_tag(env), strlen(env_tag(env)));
+}
+
+/* The directories of a container's process look like "/" from outside. */
+static bool is_in_container(const struct env *env, const char *pid)
+{
+	return has_tag(env, pid, "cgroup", false);
+}
+
+static bool is_runtime(const struct env *env, const char *pid)
+{
+	return has_tag(env, pid, "cmdline", false) || has_tag(env, pid, "cwd", true) ||
+	       has_tag(env, pid, "root", true);
+}
+
+/* Counts the processes of the environment other than this one, and sends them a signal unless 0. */
+static int signal_processes(const struct env *env, int signal, bool with_containers)
 {
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	int n = 0;
 
 	while ((entry = readdir(proc))) {
-		char path[300], target[PATH_MAX];
-		ssize_t n;
+		pid_t pid = atoi(entry->d_name);
+		bool contained;
 
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
+		if (pid <= 0 || pid == getpid())
 			continue;
-		snprintf(path, sizeof(path), "/proc/%s/root", entry->d_name);
-		n = readlink(path, target, sizeof(target) - 1);
-		if (n > 0) {
-			target[n] = '\0';
-			if (strstr(target, env->dir))
-				kill(atoi(entry->d_name), SIGKILL);
-		}
+		contained = is_in_container(env, entry->d_name);
+		if (contained ? !with_containers : !is_runtime(env, entry->d_name))
+			continue;
+		n++;
+		if (signal)
+			kill(pid, signal);
 	}
 	closedir(proc);
+	return n;
+}
+
+void env_kill_runtimes(const struct env *env)
+{
+	wait_until(signal_processes(env, SIGKILL, false) == 0);
 }
 
 void env_clear(struct env *env)
 {
-	kill_strays(env);
+	wait_until(signal_processes(env, SIGKILL, true) == 0);
 	es_mount_remove_below(env->dir, true);
 	nftw(env->dir, remove_node, 64, FTW_DEPTH | FTW_PHYS);
+	snprintf(wanted, sizeof(wanted), "/%s-", env_tag(env));
 	nftw("/sys/fs/cgroup", remove_cgroup, 64, FTW_DEPTH | FTW_PHYS);
+}
+
+void enter_private_mounts(bool with_bpffs)
+{
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	umount2("/sys/fs/bpf", MNT_DETACH);
+	if (with_bpffs)
+		ck_assert_int_eq(mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), 0);
 }
 
 struct es_manager *env_open(struct env *env)
@@ -205,8 +270,8 @@ const char *box_spec(const struct env *env, const char *id, const struct box *bo
 	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
 	    "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\","
 	    "\"options\":[\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]}],"
-	    "\"linux\":{\"cgroupsPath\":\"/es-test-%d-%s\",",
-	    env->rootfs, test_pid, id);
+	    "\"linux\":{\"cgroupsPath\":\"/%s-%s\",",
+	    env->rootfs, env_tag(env), id);
 	if (box->memory_limit)
 		ADD("\"resources\":{\"memory\":{\"limit\":%llu,\"swap\":%llu}},",
 		    (unsigned long long)box->memory_limit, (unsigned long long)box->memory_limit);
@@ -263,35 +328,15 @@ void box_go(const struct env *env, const char *name)
 	ck_assert_int_ge(close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644)), 0);
 }
 
-/* Census */
-
-static int count_processes(const struct env *env)
+void box_ungo(const struct env *env, const char *name)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	int n = 0;
+	char path[PATH_MAX];
 
-	while ((entry = readdir(proc))) {
-		char path[300], text[4096] = "";
-		ssize_t size;
-
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' ||
-		    atoi(entry->d_name) == getpid() || atoi(entry->d_name) == getppid())
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/root", entry->d_name);
-		size = readlink(path, text, sizeof(text) - 1);
-		if (size > 0 && strstr(text, env->dir)) {
-			n++;
-			continue;
-		}
-		snprintf(path, sizeof(path), "/proc/%s/cwd", entry->d_name);
-		memset(text, 0, sizeof(text));
-		size = readlink(path, text, sizeof(text) - 1);
-		n += size > 0 && strstr(text, env->dir);
-	}
-	closedir(proc);
-	return n;
+	snprintf(path, sizeof(path), "%s/go-%s", env->rootfs, name);
+	unlink(path);
 }
+
+/* Census */
 
 static int count_mounts(const struct env *env)
 {
@@ -306,9 +351,6 @@ static int count_mounts(const struct env *env)
 	fclose(f);
 	return n;
 }
-
-static int found;
-static char wanted[64];
 
 static int count_cgroup(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
@@ -347,10 +389,10 @@ struct census census_take(const struct env *env)
 	struct census census = { .slots = -1 };
 	char bpf[PATH_MAX];
 
-	census.processes = count_processes(env);
+	census.processes = signal_processes(env, 0, true);
 	census.mounts = count_mounts(env);
 	found = 0;
-	snprintf(wanted, sizeof(wanted), "/es-test-%d-", test_pid);
+	snprintf(wanted, sizeof(wanted), "/%s-", env_tag(env));
 	nftw("/sys/fs/cgroup", count_cgroup, 64, FTW_PHYS);
 	census.cgroups = found;
 	found = 0;
@@ -377,7 +419,7 @@ void census_assert_empty(const struct env *env)
 	struct census c;
 
 	/* runc's own processes end a moment after their work is done. */
-	wait_until(count_processes(env) == 0);
+	wait_until(signal_processes(env, 0, true) == 0);
 	c = census_take(env);
 	ck_assert_msg(c.processes == 0 && c.mounts == 0 && c.cgroups == 0 && c.files == 0 &&
 			      c.slots <= 0,
@@ -441,15 +483,18 @@ static void clear_leftovers(void)
 int run_suite(const char *name, const TTest *const *tests, size_t n, double timeout_s)
 {
 	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
 	SRunner *runner;
 	int failed;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	tcase_set_timeout(tcase, timeout_s);
-	for (size_t i = 0; i < n; i++)
+	/* A case of its own for each: CK_RUN_CASE=name runs one alone. */
+	for (size_t i = 0; i < n; i++) {
+		TCase *tcase = tcase_create(tests[i]->name);
+
+		tcase_set_timeout(tcase, timeout_s);
 		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
+		suite_add_tcase(suite, tcase);
+	}
 	runner = srunner_create(suite);
 	runner_pid = getpid();
 	srunner_run_all(runner, CK_NORMAL);
@@ -457,44 +502,4 @@ int run_suite(const char *name, const TTest *const *tests, size_t n, double time
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed != 0;
-}
-
-/* Scratch directory of unit tests */
-
-static char scratch_path[64];
-
-const char *scratch_dir(void)
-{
-	if (!*scratch_path) {
-		strcpy(scratch_path, "/tmp/es-unit-XXXXXX");
-		ck_assert_ptr_nonnull(mkdtemp(scratch_path));
-	}
-	return scratch_path;
-}
-
-const char *scratch(const char *name)
-{
-	static char paths[8][PATH_MAX];
-	static unsigned int next;
-	char *path = paths[next++ % 8];
-
-	snprintf(path, PATH_MAX, "%s/%s", scratch_dir(), name);
-	return path;
-}
-
-void scratch_clear(void)
-{
-	if (*scratch_path) {
-		es_mount_remove_below(scratch_path, true);
-		es_tree_remove(AT_FDCWD, scratch_path);
-	}
-	*scratch_path = '\0';
-}
-
-bool private_mounts_possible(void)
-{
-	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
-		return true;
-	printf("SKIPPED a part: no private mount namespace: %m\n");
-	return false;
 }

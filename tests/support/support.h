@@ -35,6 +35,13 @@ void env_init(struct env *env);
 /* Removes the directory, what is mounted in it and what is pinned. Asserts nothing. */
 void env_clear(struct env *env);
 
+/* SIGKILL what runs outside of the containers' cgroups, as a service manager does to a service. */
+void env_kill_runtimes(const struct env *env);
+
+/* A copy of the mount namespace, as PrivateMounts= makes it: of one that the host's mounts do not
+   reach, in which a bpffs is at /sys/fs/bpf or not. */
+void enter_private_mounts(bool with_bpffs);
+
 /* Open a manager on the environment or fail the test. */
 struct es_manager *env_open(struct env *env);
 
@@ -51,12 +58,14 @@ struct es_task *box_run(struct env *env, struct es_manager *m, const char *id,
 
 /* Let containers that `victim -w /go-NAME` waits go on. */
 void box_go(const struct env *env, const char *name);
+/* Let those that come after it wait again. */
+void box_ungo(const struct env *env, const char *name);
 
 /* Counts of what a test could leave behind, for the environment. */
 struct census {
-	int processes; /* named runc:*, or with the environment's directory in their command line */
+	int processes; /* in one of its containers' cgroups, or at work in or on its directory */
 	int mounts;    /* below the environment, without the bpffs of the root */
-	int cgroups;   /* directories with "es-test-<pid>" in their name */
+	int cgroups;   /* of its containers */
 	int files;     /* below state and root, without what belongs to the manager itself */
 	int slots;     /* trace IDs in the maps; -1: no pins */
 };
