@@ -296,7 +296,7 @@ START_TEST(left_running)
 		ck_assert_msg(strstr(env.error.message, "/nowhere") != NULL, "%s",
 			      env.error.message);
 		/* No helper of the exec, which would have its directory as its own. */
-		ck_assert_int_eq(census_take(&env).processes, 0);
+		ck_assert_int_eq(census_take(&env).runtimes, 0);
 		ck_assert_int_eq(es_exec_delete(exec, NULL, &env.error), 0);
 		es_exec_free(exec);
 	}
