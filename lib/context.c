@@ -53,6 +53,7 @@ void es_context_put(struct es_manager *m)
 	pthread_mutex_destroy(&m->lock);
 	free(m->runtime);
 	free(m->runtime_root);
+	free(m->io_helper);
 	free(m);
 }
 

@@ -10,6 +10,7 @@
 #include "exec_reload.h"
 #include "fs.h"
 #include "log.h"
+#include "process_io_end.h"
 #include "process_start.h"
 #include "rollback.h"
 #include "spawn.h"
@@ -148,6 +149,9 @@ static int load_task(struct loading *l)
 	task->start_in_doubt = mark == ES_TASK_STARTING;
 	if (!l->is_copy) {
 		load_cgroups(task);
+		es_process_io_reload(es_bundle_dir(task->bundle),
+				     (const char *[]){ task->namespace_, task->id, NULL }, l->json,
+				     l->manager->reaper);
 		r = es_exec_reload_all(task, l->json);
 		if (r < 0)
 			return r;

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "exit_status.h"
 #include "exec_registry.h"
+#include "process_io_end.h"
 #include "step.h"
 #include "task_change.h"
 #include "task_init.h"
@@ -279,6 +280,8 @@ static int delete (struct es_task *task, struct es_error *error)
 	if (r < 0)
 		return r;
 	es_step("delete.runtime");
+	es_process_io_end(es_bundle_dir(task->bundle), task->manager->reaper);
+	es_step("delete.streams");
 	es_task_forbid_save(task);
 	r = es_bundle_remove(task->bundle, error);
 	if (r < 0)

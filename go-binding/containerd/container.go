@@ -54,6 +54,8 @@ type container struct {
 	namespace, id string
 	init          *process
 	queue         *queue
+	ioUid, ioGid  uint32        // own the pipes of its execs
+	made          chan struct{} // closed when its creation is over, well or not
 
 	mu       sync.Mutex
 	task     *embedshim.Task // nil while it is being created: until then nobody finds the container
@@ -77,6 +79,7 @@ func newContainer(r *Runtime, namespace, id string) *container {
 		init:      newProcess(id, nil),
 		queue:     r.queues.take(key(namespace, id)),
 		execs:     make(map[string]*process),
+		made:      make(chan struct{}),
 	}
 }
 

@@ -115,6 +115,7 @@ void env_init(struct env *env)
 	env->opts = (struct es_manager_opts){ .size = sizeof(env->opts),
 					      .root_dir = env->root,
 					      .state_dir = env->state,
+					      .io_helper = ES_IO_HELPER,
 					      .error = &env->error };
 }
 
@@ -237,6 +238,21 @@ struct es_manager *env_open(struct env *env)
 	return m;
 }
 
+/* As a JSON string without its quotes; a static buffer. */
+static const char *escape(const char *text)
+{
+	static __thread char buffer[4096];
+	size_t n = 0;
+
+	for (; *text && n + 3 < sizeof(buffer); text++) {
+		if (*text == '"' || *text == '\\')
+			buffer[n++] = '\\';
+		buffer[n++] = *text;
+	}
+	buffer[n] = '\0';
+	return buffer;
+}
+
 const char *box_spec(const struct env *env, const char *id, const struct box *box)
 {
 	static __thread char text[16384];
@@ -249,11 +265,13 @@ const char *box_spec(const struct env *env, const char *id, const struct box *bo
 	    "\"args\":[",
 	    box->terminal ? "true" : "false");
 	for (int i = 0; box->args[i]; i++)
-		ADD("%s\"%s\"", i ? "," : "", box->args[i]);
+		ADD("%s\"%s\"", i ? "," : "", escape(box->args[i]));
 	ADD("]},\"root\":{\"path\":\"%s\",\"readonly\":false},\"mounts\":["
 	    "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
 	    /* runc makes files in it, and all containers share the root file system. */
-	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],"
+	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
+	    "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\","
+	    "\"options\":[\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]}],"
 	    "\"linux\":{\"cgroupsPath\":\"/%s-%s\",",
 	    env->rootfs, env_tag(env), id);
 	if (box->memory_limit)
@@ -285,6 +303,9 @@ struct es_task *box_create(struct env *env, struct es_manager *m, const char *id
 	int r;
 
 	opts.spec = box_spec(env, id, box);
+	opts.stdin_path = box->in;
+	opts.stdout_path = box->out;
+	opts.stderr_path = box->err;
 	r = es_task_create(m, "test", id, &opts, &task);
 	ck_assert_msg(r == 0, "create %s: %d: %s", id, r, env->error.message);
 	return task;

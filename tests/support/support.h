@@ -25,6 +25,7 @@ struct box {
 	bool host_pid;	       /* no PID namespace: signals have their default effect on init */
 	uint64_t memory_limit; /* bytes; 0: none */
 	bool terminal;
+	const char *in, *out, *err; /* standard streams; NULL: null */
 };
 
 /* Exit 77 with a reason unless root with BPF and a runtime. */
