@@ -220,6 +220,9 @@ func (c *container) deleteTask() (*embedshim.Exit, error) {
 	if err != nil {
 		return nil, refused(err, "delete", state.Status)
 	}
+	if state.Status == embedshim.TaskCreated && state.Pid == 0 {
+		return nil, nil // an image that was not restored: nothing ran
+	}
 	return exit, nil
 }
 
@@ -242,9 +245,13 @@ func (c *container) flush(ctx context.Context, p *process) error {
 	}
 }
 
-// forget takes a deleted container out of everything here.
+// forget takes a deleted container out of everything here. exit is nil if there was no process.
 func (c *container) forget(exit *embedshim.Exit) {
-	c.exited(c.init, exit)
+	if exit != nil {
+		c.exited(c.init, exit)
+	} else {
+		c.init.release()
+	}
 	c.runtime.deactivateMounts(c)
 	told := newExit(exit)
 	c.publish(&apievents.TaskDelete{
