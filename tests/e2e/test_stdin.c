@@ -56,7 +56,12 @@ START_TEST(cat_ends)
 	box.in = make_fifo(&env, "in");
 	box.out = make_fifo(&env, "out");
 	reader_open(&out, box.out);
-	task = box_run(&env, m, "box", &box);
+	task = box_create(&env, m, "box", &box);
+	/* Nobody reads before the start: a client has come to the end of what it has only when its
+	   create has returned, and it can say so. */
+	ck_assert_int_eq(open(box.in, O_WRONLY | O_NONBLOCK | O_CLOEXEC), -1);
+	ck_assert_int_eq(errno, ENXIO);
+	ck_assert_int_eq(es_task_start(task, &env.error), 0);
 	ck_assert_int_eq(es_task_has_terminal(task), 0);
 	ck_assert_int_eq(es_task_resize(task, 80, 25), -ENOTTY);
 	in = open_writer(box.in);
@@ -90,6 +95,11 @@ START_TEST(close_without_client)
 	box.in = make_fifo(&env, "in");
 	task = box_run(&env, m, "box", &box);
 	ck_assert_int_eq(es_task_close_stdin(task), 0);
+	end_task(&env, task, 5);
+	/* Before the start, too. */
+	task = box_create(&env, m, "box", &box);
+	ck_assert_int_eq(es_task_close_stdin(task), 0);
+	ck_assert_int_eq(es_task_start(task, &env.error), 0);
 	end_task(&env, task, 5);
 	/* Neither stdin nor anything else. */
 	box = (struct box){ .args = SH("cat; exit 6") };
