@@ -79,16 +79,16 @@ static struct es_exec *find(struct es_task *task, const char *id)
 int es_exec_register(struct es_exec *exec)
 {
 	struct es_manager *m = exec->task->manager;
-	struct es_exec **node = NULL;
 	int r = 0;
 
+	/* From a file that was copied. */
+	if (es_registry_has_trace_id(m, exec->trace_id))
+		return -EEXIST;
 	pthread_mutex_lock(&m->lock);
 	if (find(exec->task, exec->id))
 		r = -EEXIST;
-	else if (!(node = tsearch(exec, &m->exec_trace_ids, compare_trace_ids)))
+	else if (!tsearch(exec, &m->exec_trace_ids, compare_trace_ids))
 		r = -ENOMEM;
-	else if (*node != exec)
-		r = -EEXIST;
 	if (r == 0) {
 		exec->refs++;
 		TAILQ_INSERT_TAIL(&exec->task->execs, exec, link);

@@ -99,6 +99,23 @@ static int reload_exit(struct es_manager *m, const char *dir, struct es_json *js
 	return es_monitor_adopt_exit(m->monitor, &exit);
 }
 
+/*
+ * The exit that the map has. Its times on the wall clock are those that were told before, if they
+ * were: that clock may have been set since.
+ */
+static int adopt_recorded(struct es_manager *m, const char *dir, struct es_json *json,
+			  struct es_exit *exit)
+{
+	struct es_exit told;
+
+	if (es_exit_record_read(dir, json, exit->trace_id, &told) == 0 &&
+	    told.exited_boot_ns == exit->exited_boot_ns) {
+		exit->started_real_ns = told.started_real_ns;
+		exit->exited_real_ns = told.exited_real_ns;
+	}
+	return es_monitor_adopt_exit(m->monitor, exit);
+}
+
 /* The pins are gone but the process is not: begin to record anew. */
 static void rewatch(struct es_manager *m, const char *dir, const struct es_process_record *record)
 {
@@ -125,7 +142,7 @@ int es_process_reload(struct es_manager *m, const char *dir, struct es_json *jso
 	if (recorded == 0) {
 		if (!record->pid)
 			record->pid = exit.pid;
-		return es_monitor_adopt_exit(m->monitor, &exit);
+		return adopt_recorded(m, dir, json, &exit);
 	}
 	if (!record->pid || strcmp(record->boot_id, m->boot_id) != 0)
 		return reload_exit(m, dir, json, record);
@@ -133,7 +150,7 @@ int es_process_reload(struct es_manager *m, const char *dir, struct es_json *jso
 	if (r == -ESRCH) {
 		/* It may have exited between the two looks. */
 		if (es_exitsnoop_lookup(snoop, record->trace_id, &exit) == 0)
-			return es_monitor_adopt_exit(m->monitor, &exit);
+			return adopt_recorded(m, dir, json, &exit);
 		return reload_exit(m, dir, json, record);
 	}
 	if (r < 0)

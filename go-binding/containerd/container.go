@@ -56,6 +56,8 @@ type container struct {
 	queue         *queue
 	ioUid, ioGid  uint32        // own the pipes of its execs
 	made          chan struct{} // closed when its creation is over, well or not
+	heard         chan struct{} // closed when its events need not wait for listeners
+	hear          func()        // closes it, once
 
 	mu       sync.Mutex
 	task     *embedshim.Task // nil while it is being created: until then nobody finds the container
@@ -72,15 +74,18 @@ type deletion struct {
 }
 
 func newContainer(r *Runtime, namespace, id string) *container {
-	return &container{
+	c := &container{
 		runtime:   r,
 		namespace: namespace,
 		id:        id,
 		init:      newProcess(id, nil),
 		queue:     r.queues.take(key(namespace, id)),
+		heard:     make(chan struct{}),
 		execs:     make(map[string]*process),
 		made:      make(chan struct{}),
 	}
+	c.hear = sync.OnceFunc(func() { close(c.heard) })
+	return c
 }
 
 // context is one in the container's namespace that nobody cancels.
@@ -194,16 +199,21 @@ func (c *container) runDeletion(d *deletion) {
 }
 
 func (c *container) deleteTask() (*embedshim.Exit, error) {
+	c.mu.Lock()
 	state, err := c.task.State()
+	ended := state.Status == embedshim.TaskStopped
+	if state.Status == embedshim.TaskCreated && c.init.announced && state.Pid != 0 {
+		// Never started: it is ended here, so that its exit is known before its bundle goes. A start that
+		// is under way, or comes now, is not.
+		ended = c.task.Kill(syscall.SIGKILL) == nil
+	}
+	c.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if state.Status == embedshim.TaskStopped {
-		// What came before its exit is published too by then.
-		select {
-		case <-c.init.done:
-		case <-c.runtime.closed:
-			return nil, errClosed
+	if ended {
+		if err := c.flush(context.Background(), c.init); err != nil {
+			return nil, err
 		}
 	}
 	exit, err := c.task.Delete()
@@ -211,6 +221,25 @@ func (c *container) deleteTask() (*embedshim.Exit, error) {
 		return nil, refused(err, "delete", state.Status)
 	}
 	return exit, nil
+}
+
+// flush waits until the exit of a process was published, and noted. After a delete nobody would know of it
+// if containerd was killed.
+func (c *container) flush(ctx context.Context, p *process) error {
+	c.hear()
+	if _, err := c.wait(ctx, p); err != nil {
+		return err
+	}
+	empty := make(chan struct{})
+	c.queue.push(func() { close(empty) })
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.runtime.closed:
+		return errClosed
+	}
 }
 
 // forget takes a deleted container out of everything here.

@@ -55,6 +55,7 @@ func (r *Runtime) Create(ctx context.Context, id string, opts runtime.CreateOpts
 		}
 	}
 	c := &creation{container: newContainer(r, namespace, id), opts: opts}
+	c.hear()
 	if !r.add(c.container) {
 		r.queues.drop(key(namespace, id), c.queue)
 		return nil, fmt.Errorf("task %s: %w", id, errdefs.ErrAlreadyExists)

@@ -27,14 +27,15 @@ const (
 // unknownStatus is containerd's for an exit that nobody knows.
 const unknownStatus = 255
 
-// publish queues an event. It waits its turn behind the gate that is closed until the daemon serves, because
-// nobody can hear it before.
+// publish queues an event. Those of a task of before a restart wait until the daemon has served for a moment,
+// because nobody can hear them before.
 func (c *container) publish(event any) {
 	c.queue.push(func() { c.publishNow(event) })
 }
 
 func (c *container) publishNow(event any) {
 	select {
+	case <-c.heard:
 	case <-c.runtime.serving:
 	case <-c.runtime.closed:
 		return
@@ -123,9 +124,10 @@ func (c *container) publishExit(p *process) {
 	p.queued = true
 	told := c.wasTold(p)
 	select {
+	case <-c.heard:
 	case <-c.runtime.serving:
 	default:
-		// Of before the restart: nobody has to wait until the daemon serves.
+		// Of before the restart: nobody has to wait for the listeners.
 		p.release()
 	}
 	c.queue.push(func() {

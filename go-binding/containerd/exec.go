@@ -192,8 +192,7 @@ func (e *Exec) Delete(ctx context.Context) (*runtime.Exit, error) {
 		return nil, err
 	}
 	if state.Status == embedshim.TaskStopped {
-		// Its exit is told first.
-		if _, err := c.wait(ctx, e.p); err != nil {
+		if err := c.flush(ctx, e.p); err != nil {
 			return nil, err
 		}
 	}

@@ -122,6 +122,7 @@ func init() {
 }
 
 func initialize(ic *plugin.InitContext) (any, error) {
+	begin := time.Now()
 	ic.Meta.Platforms = []imagespec.Platform{platforms.DefaultSpec()}
 	config, err := decodeConfig(*ic.Config.(*map[string]any))
 	if err != nil {
@@ -168,6 +169,9 @@ func initialize(ic *plugin.InitContext) (any, error) {
 	if warning := r.manager.Warning(); warning != "" {
 		log.G(ic.Context).WithField("plugin", Name).Warn(warning)
 	}
+	log.G(ic.Context).WithFields(log.Fields{
+		"plugin": Name, "tasks": len(r.containers), "took": time.Since(begin),
+	}).Info("tasks of before the start are known")
 	containers := metadata.NewContainerStore(db.(*metadata.DB))
 	r.forgetOrphans(func(ctx context.Context, id string) error {
 		_, err := containers.Get(ctx, id)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* State directories that are not as the library left them: damaged, moved, copied. */
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,10 +190,41 @@ START_TEST(damaged_files)
 }
 END_TEST
 
+/* Nor does a damaged exec keep its task, or the manager, from coming back. */
+START_TEST(damaged_execs)
+{
+	static const char *const files[] = { "exec.json", "init.json", "init.pid", "process.json" };
+	struct env env;
+
+	env_init(&env);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		for (enum damage d = TRUNCATE; d < DAMAGES; d++) {
+			struct es_manager *m;
+			char pattern[PATH_MAX];
+			glob_t found;
+
+			leave_crowd(&env, 1, 0);
+			leave_exec(&env);
+			snprintf(pattern, sizeof(pattern), "%s/test/live-0/execs/*/%s", env.state,
+				 files[i]);
+			ck_assert_int_eq(glob(pattern, 0, NULL, &found), 0);
+			ck_assert_uint_eq(found.gl_pathc, 1);
+			damage_file(found.gl_pathv[0], d);
+			globfree(&found);
+			m = env_open(&env);
+			kill_and_delete(&env, m, "live-0", 137);
+			es_manager_close(m);
+			census_assert_empty(&env);
+		}
+	}
+	env_clear(&env);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = { root_spelled_differently, other_root, copied_bundles,
-				       damaged_files };
+				       damaged_files, damaged_execs };
 
 	require_runtime();
 	return run_suite("foreign_state", tests, sizeof(tests) / sizeof(tests[0]), 300);

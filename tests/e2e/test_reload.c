@@ -171,6 +171,42 @@ START_TEST(other_boot)
 }
 END_TEST
 
+/* The wall clock may be set between two openings: what was told of an exit stays. */
+START_TEST(told_times)
+{
+	char path[PATH_MAX], told[32], edited[32];
+	struct es_exit first, second;
+	struct env env;
+	struct es_manager *m;
+	struct es_task *task;
+
+	env_init(&env);
+	m = env_open(&env);
+	task = box_run(&env, m, "told", &(struct box){ .args = { "/victim", "exit", "3" } });
+	ck_assert_int_eq(es_task_wait(task, 20000, &first), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	/* As if the clock had been one hour behind then. */
+	snprintf(path, sizeof(path), "%s/test/told/exit.json", env.state);
+	snprintf(told, sizeof(told), "%llu", (unsigned long long)first.exited_real_ns);
+	first.exited_real_ns -= 3600 * NSEC_PER_SEC;
+	snprintf(edited, sizeof(edited), "%llu", (unsigned long long)first.exited_real_ns);
+	edit_file(path, told, edited);
+
+	m = env_open(&env);
+	task = get(m, "told");
+	ck_assert_int_eq(es_task_wait(task, 0, &second), 0);
+	ck_assert_int_eq(second.code, 3);
+	ck_assert_uint_eq(second.source, ES_EXIT_BPF);
+	ck_assert_uint_eq(second.exited_real_ns, first.exited_real_ns);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
 START_TEST(removed_root)
 {
 	struct env env;
@@ -236,7 +272,8 @@ static int list_only(char *dirs)
 
 int main(void)
 {
-	const TTest *const tests[] = { live_crowd, starts_no_process, other_boot, removed_root };
+	const TTest *const tests[] = { live_crowd, starts_no_process, other_boot, told_times,
+				       removed_root };
 	char *dirs = getenv("ES_TEST_LIST");
 
 	if (dirs)

@@ -64,9 +64,16 @@ void box_go(const struct env *env, const char *name);
 /* Let those that come after it wait again. */
 void box_ungo(const struct env *env, const char *name);
 
+/* Its name in paths and cgroups; unique on the machine. */
+const char *env_tag(const struct env *env);
+/* End every process of it, of containers too. */
+void env_kill_all(const struct env *env);
+void env_remove_cgroups(const struct env *env);
+
 /* Counts of what a test could leave behind, for the environment. */
 struct census {
 	int processes; /* in one of its containers' cgroups, or at work in or on its directory */
+	int runtimes;  /* of them: in no container, those of the runtime and of ours */
 	int mounts;    /* below the environment, without the bpffs of the root */
 	int cgroups;   /* of its containers */
 	int files;     /* below state and root, without what belongs to the manager itself */
