@@ -74,8 +74,11 @@ func TestTerminal(t *testing.T) {
 	if !task.Terminal() {
 		t.Error("it has no terminal")
 	}
+	// Nobody reads its FIFO before it is started.
+	started := make(chan error, 1)
+	go func() { started <- task.Start() }()
 	c.attach(t)
-	if err := task.Start(); err != nil {
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
 	if err := task.Resize(100, 40); err != nil {

@@ -36,7 +36,9 @@ static int serve_streams(struct es_exec *exec, struct es_process_io *io, struct 
 	/* Of an earlier try that a crash interrupted. */
 	es_process_io_end(exec->dir, task->manager->reaper);
 	r = es_task_io_open(&io->stream, opts.stream, error);
-	return r < 0 ? r : es_process_io_start(io, &opts, json, error);
+	if (r == 0)
+		r = es_process_io_start(io, &opts, json, error);
+	return r < 0 ? r : es_process_io_open_stdin(exec->dir, exec->stream[0], error);
 }
 
 static int run_runtime(struct es_exec *exec, struct es_process_io *io, struct es_json *json,

@@ -33,7 +33,7 @@ static int ask(const struct target *t, const struct es_io_request *request)
 		return -EBUSY;
 	if (has_exited(t))
 		return -ESRCH;
-	r = es_io_helper_ask(t->dir, request, -EBADF);
+	r = es_io_helper_ask(t->dir, request, NULL, 0);
 	if (r != -ENOENT && r != -ECONNREFUSED && r != -EPIPE)
 		return r;
 	if (has_exited(t))

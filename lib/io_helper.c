@@ -53,7 +53,7 @@ static int spawn(const struct es_io_helper_opts *opts, const int *more, size_t n
 		.argv = (char *const *)(uintptr_t)argv,
 		.env = no_env,
 		.cwd = opts->dir,
-		.fd = { opts->in, opts->out, -EBADF },
+		.fd = { -EBADF, opts->out, -EBADF },
 		.more_fd = more,
 		.more = n,
 		.mark_prog_fd = -EBADF,
@@ -83,7 +83,7 @@ static int start(const struct es_io_helper_opts *opts, struct es_pidref *ret, in
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return es_neg_errno();
 	end = fds[0];
-	r = spawn(opts, (const int[]){ control, end, opts->keep, console }, 4, ret);
+	r = spawn(opts, (const int[]){ control, end, console }, 3, ret);
 	if (r < 0)
 		es_close(fds[1]);
 	else
@@ -126,13 +126,13 @@ static int wait_for(int fd, short events, uint64_t deadline_ns)
 	return r < 0 ? es_neg_errno() : r == 0 ? -ETIMEDOUT : 0;
 }
 
-static int send_request(int socket, const struct es_io_request *request, const int fds[2],
+static int send_request(int socket, const struct es_io_request *request, const int *fds, size_t n,
 			uint64_t deadline_ns)
 {
-	const size_t size = (fds[1] >= 0 ? 2 : 1) * sizeof(int);
+	const size_t size = n * sizeof(int);
 	union {
 		struct cmsghdr header;
-		char space[CMSG_SPACE(2 * sizeof(int))];
+		char space[CMSG_SPACE(ES_IO_REQUEST_FDS * sizeof(int))];
 	} control = { 0 };
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)request, .iov_len = sizeof(*request) };
 	struct msghdr message = { .msg_iov = &iov,
@@ -156,20 +156,25 @@ static int send_request(int socket, const struct es_io_request *request, const i
 	}
 }
 
-int es_io_helper_ask(const char *dir, const struct es_io_request *request, int fd)
+int es_io_helper_ask(const char *dir, const struct es_io_request *request, const int *fds, size_t n)
 {
 	uint64_t deadline = es_deadline_after_ms(ANSWER_MS);
 	cleanup_fd int socket = connect_to(dir), ours = -EBADF, theirs = -EBADF;
+	int pair[2], sent[ES_IO_REQUEST_FDS], r;
 	struct es_io_reply reply;
-	int pair[2], r;
 
 	if (socket < 0)
 		return socket;
+	if (n >= ES_IO_REQUEST_FDS)
+		return -EINVAL;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return es_neg_errno();
 	ours = pair[0];
 	theirs = pair[1];
-	r = send_request(socket, request, (const int[]){ theirs, fd }, deadline);
+	sent[0] = theirs;
+	for (size_t i = 0; i < n; i++)
+		sent[i + 1] = fds[i];
+	r = send_request(socket, request, sent, n + 1, deadline);
 	/* Only it has the other end now: if it dies before it answers, that is the end of the file.
 	 */
 	es_close(TAKE_FD(theirs));

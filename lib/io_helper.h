@@ -17,7 +17,6 @@ struct es_io_helper_opts {
 	const char *dir;	 /* where its sockets are made */
 	const char *mode;	 /* io_protocol.h */
 	const char *const *name; /* namespace, ID and exec ID for its command line, ended by NULL */
-	int in, keep;		 /* the standard input's FIFO, or -EBADF */
 	int out;
 };
 
@@ -30,9 +29,10 @@ ES_HIDDEN int es_io_helper_start(const struct es_io_helper_opts *opts, struct es
 				 int *lifeline, struct es_error *error);
 
 /*
- * Ask the helper of dir, with a descriptor if fd >= 0, and wait for its answer, which is returned.
- * -ENOENT: there never was one. -ECONNREFUSED, -EPIPE: it has ended. -ETIMEDOUT.
+ * Ask the helper of dir, with n (at most two) descriptors, and wait for its answer, which is
+ * returned. -ENOENT: there never was one. -ECONNREFUSED, -EPIPE: it has ended. -ETIMEDOUT.
  */
-ES_HIDDEN int es_io_helper_ask(const char *dir, const struct es_io_request *request, int fd);
+ES_HIDDEN int es_io_helper_ask(const char *dir, const struct es_io_request *request, const int *fds,
+			       size_t n);
 
 #endif

@@ -13,11 +13,9 @@
 #define ES_IO_MODE_STDIN    "stdin"
 
 enum es_io_fd {
-	ES_IO_IN = 0,	   /* read end of the standard input's FIFO, or /dev/null */
 	ES_IO_OUT = 1,	   /* where a terminal's output goes, or the container's stdin pipe */
 	ES_IO_CONTROL = 3, /* bound datagram socket for requests */
 	ES_IO_LIFELINE,	   /* at its end nobody is making the container any more */
-	ES_IO_KEEP,	   /* write end of the FIFO; closed: there is no standard input */
 	ES_IO_CONSOLE,	   /* listening socket for the terminal's master; closed: no terminal */
 };
 
@@ -25,7 +23,10 @@ enum es_io_command {
 	ES_IO_RESIZE = 1,  /* columns a, rows b */
 	ES_IO_CLOSE_STDIN, /* end of file once the FIFO has no writer and is drained */
 	ES_IO_WATCH,	   /* with a pidfd: end with that process */
+	ES_IO_STDIN,	   /* with both ends of the input's FIFO, read and write: begin to read */
 };
+
+#define ES_IO_REQUEST_FDS 3
 
 /* One datagram, with a socket for the reply as its first descriptor. */
 struct es_io_request {

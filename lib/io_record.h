@@ -19,7 +19,8 @@ struct es_io_record {
 	} server[ES_IO_SERVERS];
 };
 
-/* In dir. Write: 0 or a negative errno. Read: also -ENOENT (nobody serves it) and -EBADMSG. */
+/* In dir. Write: 0 or a negative errno. Read: also -ENOENT (nobody serves it, or dir is a
+   copy of one that somebody serves) and -EBADMSG. */
 ES_HIDDEN int es_io_record_write(const char *dir, struct es_json *json,
 				 const struct es_io_record *record);
 ES_HIDDEN int es_io_record_read(const char *dir, struct es_json *json, struct es_io_record *ret);

@@ -155,8 +155,6 @@ static int start_helper(struct start *s)
 		.dir = s->opts->dir,
 		.mode = s->opts->terminal ? ES_IO_MODE_TERMINAL : ES_IO_MODE_STDIN,
 		.name = s->opts->name,
-		.in = io->fd[0],
-		.keep = io->stdin_keep,
 		.out = io->fd[1],
 	};
 	int r;
@@ -173,8 +171,6 @@ static int start_helper(struct start *s)
 	note(s, ES_IO_HELPER_PROCESS, &s->helper);
 	if (s->opts->terminal)
 		return hand_over_terminal(s);
-	es_close(TAKE_FD(io->stdin_keep));
-	es_close(io->fd[0]);
 	io->fd[0] = TAKE_FD(container_end);
 	return 0;
 }
@@ -210,7 +206,7 @@ static int start_servers(struct start *s, struct es_json *json)
 	if (r < 0)
 		return r;
 	es_step("io.loggers");
-	if (o->terminal || io->fd[0] >= 0)
+	if (o->terminal || io->kind[0] == ES_STREAM_FIFO)
 		r = start_helper(s);
 	if (r < 0)
 		return r;
@@ -272,6 +268,28 @@ int es_process_io_start(struct es_process_io *io, const struct es_process_io_opt
 	return r;
 }
 
+int es_process_io_open_stdin(const char *dir, const char *path, struct es_error *error)
+{
+	const struct es_io_request request = { .command = ES_IO_STDIN };
+	int fds[2], r;
+
+	if (es_stream_kind(path) != ES_STREAM_FIFO)
+		return 0;
+	r = es_task_io_open_stdin(path, fds, error);
+	if (r < 0)
+		return r;
+	r = es_io_helper_ask(dir, &request, fds, 2);
+	es_close(fds[0]);
+	es_close(fds[1]);
+	if (r == -ECONNREFUSED)
+		r = -EPIPE;
+	return r < 0 ? es_error_set_errno(error, r,
+					  "stdin: %s: embedshim-io, which is to read it, does not "
+					  "answer",
+					  path)
+		     : 0;
+}
+
 int es_process_io_watch(const char *dir, const struct es_pidref *process)
 {
 	const struct es_io_request request = { .command = ES_IO_WATCH };
@@ -280,6 +298,6 @@ int es_process_io_watch(const char *dir, const struct es_pidref *process)
 	/* One that has gone closed what it had of ours, which tells the helper enough. */
 	if (process->fd < 0)
 		return 0;
-	r = es_io_helper_ask(dir, &request, process->fd);
+	r = es_io_helper_ask(dir, &request, &process->fd, 1);
 	return r == -ENOENT || (r < 0 && es_pidref_has_exited(process)) ? 0 : r;
 }

@@ -41,6 +41,13 @@ ES_HIDDEN int es_process_io_start(struct es_process_io *io, const struct es_proc
 /* Close our copies: the container has its own. */
 ES_HIDDEN void es_process_io_close(struct es_process_io *io);
 
+/*
+ * Open the standard input's FIFO, if path names one, and give it to the helper. Not before the
+ * start: until then a client that writes must wait, because some are ready to hear that they have
+ * come to the end of their input only when the container is created.
+ */
+ES_HIDDEN int es_process_io_open_stdin(const char *dir, const char *path, struct es_error *error);
+
 /* Tell the helper, if there is one, which process it ends with. Its death is told unless the
    process has ended, too: -EPIPE. */
 ES_HIDDEN int es_process_io_watch(const char *dir, const struct es_pidref *process);

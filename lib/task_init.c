@@ -115,7 +115,8 @@ static int run_restore(struct es_task *task, struct es_process_io *io, struct es
 			    .mark_prog_fd = es_exitsnoop_mark_prog_fd(snoop),
 			    .trace_id = task->record.trace_id },
 	};
-	return es_runc_restore(&runc, &restore, error);
+	r = es_process_io_open_stdin(es_bundle_dir(task->bundle), task->record.stream[0], error);
+	return r < 0 ? r : es_runc_restore(&runc, &restore, error);
 }
 
 /* The task is listed already: others may be reading its pid. */

@@ -81,13 +81,24 @@ static int open_output_fifo(const struct stream *s)
 }
 
 /* Both ends: only when ours is closed, too, does the last writer's leaving end the input. */
-static int open_stdin(const struct stream *s, struct es_task_io *io)
+int es_task_io_open_stdin(const char *path, int fds[2], struct es_error *error)
 {
-	io->fd[0] = open_fifo(s, fifo_path(s->path), O_RDONLY);
-	if (io->fd[0] < 0)
-		return io->fd[0];
-	io->stdin_keep = open_fifo(s, fifo_path(s->path), O_WRONLY);
-	return io->stdin_keep < 0 ? io->stdin_keep : 0;
+	const struct stream s = { .name = names[0], .path = path, .error = error };
+
+	fds[0] = open_fifo(&s, fifo_path(path), O_RDONLY);
+	if (fds[0] < 0)
+		return fds[0];
+	fds[1] = open_fifo(&s, fifo_path(path), O_WRONLY);
+	if (fds[1] < 0)
+		es_close(fds[0]);
+	return fds[1] < 0 ? fds[1] : 0;
+}
+
+static int check_stdin(const struct stream *s)
+{
+	struct stat st;
+
+	return check_fifo(s, stat(fifo_path(s->path), &st), &st);
 }
 
 /* As mkdir -p, with the mode the umask leaves. */
@@ -191,7 +202,7 @@ static int open_stream(struct es_task_io *io, int i, const struct stream *s, con
 	if (kind == ES_STREAM_NULL)
 		return 0;
 	if (i == 0)
-		return open_stdin(s, io);
+		return check_stdin(s);
 	/* One description, so that the lines keep their order. */
 	if (i == 2 && first && strcmp(first, s->path) == 0 && io->fd[1] >= 0)
 		r = duplicate(io->fd[1]);
@@ -221,5 +232,4 @@ void es_task_io_close(struct es_task_io *io)
 {
 	for (int i = 0; i < 3; i++)
 		es_close(TAKE_FD(io->fd[i]));
-	es_close(TAKE_FD(io->stdin_keep));
 }

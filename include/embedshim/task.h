@@ -63,7 +63,8 @@ enum es_task_state_flags {
  * description, or one logger.
  *
  * Standard input is a FIFO that a small process, embedshim-io, holds and moves to the container, so
- * that clients may come and go; the container reads its end after es_task_close_stdin(). With
+ * that clients may come and go; the container reads its end after es_task_close_stdin(). It is
+ * opened by the start: a client that opens it for writing waits until then. With
  * process.terminal in config.json the same process holds the terminal: its output goes to
  * stdout_path (a FIFO or a logger, no file), stderr_path is not used. It ends with the container's
  * process, and like a logger it outlives the manager.

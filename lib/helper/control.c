@@ -12,7 +12,7 @@
 
 struct received {
 	struct es_io_request request;
-	int fd[2]; /* the reply's socket, and what the command is about */
+	int fd[ES_IO_REQUEST_FDS]; /* the reply's socket, and what the command is about */
 };
 
 /* 0, or -1: there is none, or not one of ours. */
@@ -31,7 +31,8 @@ static int receive(int socket, struct received *r)
 	ssize_t n;
 
 	memset(r, 0, sizeof(*r));
-	r->fd[0] = r->fd[1] = -1;
+	for (int i = 0; i < ES_IO_REQUEST_FDS; i++)
+		r->fd[i] = -1;
 	n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return -1;
@@ -71,6 +72,28 @@ static int watch(struct helper *h, int *process)
 	return 0;
 }
 
+static int take_input(struct helper *h, int *in, int *keep)
+{
+	int r;
+
+	if (*in < 0 || *keep < 0)
+		return -EBADF;
+	/* A start that is repeated. */
+	if (h->input_given)
+		return 0;
+	r = helper_watch(h, *in, EVENT_DATA, true);
+	if (r < 0)
+		return r;
+	h->input_given = true;
+	h->in = *in;
+	*in = -1;
+	if (!h->input_closed) {
+		h->keep = *keep;
+		*keep = -1;
+	}
+	return 0;
+}
+
 static int serve(struct helper *h, struct received *r)
 {
 	switch (r->request.command) {
@@ -78,10 +101,13 @@ static int serve(struct helper *h, struct received *r)
 		return resize(h, &r->request);
 	case ES_IO_CLOSE_STDIN:
 		/* What clients have written, or are still writing, comes first. */
+		h->input_closed = true;
 		helper_drop(h, &h->keep);
 		return 0;
 	case ES_IO_WATCH:
 		return watch(h, &r->fd[1]);
+	case ES_IO_STDIN:
+		return take_input(h, &r->fd[1], &r->fd[2]);
 	default:
 		return -ENOSYS;
 	}
@@ -99,6 +125,6 @@ void control_serve(struct helper *h)
 		/* Who does not wait for it, or gave us something else, gets none. */
 		sendmsg(r.fd[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
-	helper_drop(h, &r.fd[0]);
-	helper_drop(h, &r.fd[1]);
+	for (int i = 0; i < ES_IO_REQUEST_FDS; i++)
+		helper_drop(h, &r.fd[i]);
 }

@@ -21,8 +21,10 @@ struct helper {
 	int master;   /* of the terminal */
 	int process;  /* pidfd of the container's process */
 
-	bool hung_up; /* at present no process has the terminal open */
-	bool exited;  /* the process has */
+	bool input_given;  /* once: it may have ended since */
+	bool input_closed; /* by request: no write end of ours is kept */
+	bool hung_up;	   /* at present no process has the terminal open */
+	bool exited;	   /* the process has */
 	struct pump input, output;
 };
 

@@ -208,19 +208,16 @@ static int set_up(struct helper *h, const char *mode)
 	/* Before anything is opened: a number may be free. */
 	h->control = adopt(ES_IO_CONTROL);
 	h->lifeline = adopt(ES_IO_LIFELINE);
-	h->keep = adopt(ES_IO_KEEP);
 	h->console = adopt(ES_IO_CONSOLE);
-	h->in = h->keep >= 0 ? adopt(ES_IO_IN) : -1;
 	h->out = adopt(ES_IO_OUT);
 	h->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (h->epoll < 0)
 		return -errno;
-	if (h->control < 0 || h->lifeline < 0 || (h->terminal ? h->console < 0 : h->in < 0))
+	if (h->control < 0 || h->lifeline < 0 || (h->terminal && h->console < 0))
 		return -EBADF;
 	if ((r = helper_watch(h, h->control, EVENT_CONTROL, false)) < 0 ||
 	    (r = helper_watch(h, h->lifeline, EVENT_LIFELINE, false)) < 0 ||
-	    (h->terminal && (r = helper_watch(h, h->console, EVENT_CONSOLE, false)) < 0) ||
-	    (h->in >= 0 && (r = helper_watch(h, h->in, EVENT_DATA, true)) < 0))
+	    (h->terminal && (r = helper_watch(h, h->console, EVENT_CONSOLE, false)) < 0))
 		return r;
 	r = helper_watch(h, h->out, EVENT_DATA, true);
 	/* A device always has room and cannot be watched. */
@@ -238,6 +235,8 @@ static void block_sigpipe(void)
 int main(int argc, char **argv)
 {
 	struct helper h = {
+		.in = -1,
+		.keep = -1,
 		.runtime = -1,
 		.master = -1,
 		.process = -1,

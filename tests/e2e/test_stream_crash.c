@@ -25,7 +25,7 @@ static struct shared {
 /* What all lives have. */
 static struct place {
 	struct env env;
-	char in[PATH_MAX], out[PATH_MAX], uri[2 * PATH_MAX];
+	char in[PATH_MAX], exec_in[PATH_MAX], uri[2 * PATH_MAX];
 } place;
 
 static void count_step(const char *name)
@@ -41,7 +41,7 @@ static void run_exec(struct es_task *task)
 {
 	struct es_exec_opts opts = { .size = sizeof(opts),
 				     .error = &place.env.error,
-				     .stdin_path = place.in,
+				     .stdin_path = place.exec_in,
 				     .stdout_path = place.uri };
 	struct es_exec *exec;
 
@@ -143,17 +143,24 @@ static void forget_gate(void)
 	unlink(path);
 }
 
-START_TEST(every_step)
+static void set_up(void)
 {
 	char path[PATH_MAX];
-	int steps;
 
 	env_init(&place.env);
 	env_busybox(&place.env);
 	snprintf(place.in, sizeof(place.in), "%s", make_fifo(&place.env, "in"));
+	snprintf(place.exec_in, sizeof(place.exec_in), "%s", make_fifo(&place.env, "exec-in"));
 	snprintf(path, sizeof(path), "%s/logger", place.env.dir);
 	write_script(path, "#!/bin/sh\nprintf r >&5; exec 5>&-\ncat <&3 >>$2\n");
 	snprintf(place.uri, sizeof(place.uri), "binary-v2://%s?to=%s/log", path, place.env.dir);
+}
+
+START_TEST(every_step)
+{
+	int steps;
+
+	set_up();
 	memset(shared, 0, sizeof(*shared));
 	shared->die_at = -1;
 	ck_assert_int_eq(in_child(live, NULL), 0);
@@ -178,14 +185,8 @@ END_TEST
 START_TEST(any_moment)
 {
 	int rounds = test_count(15, 200);
-	char path[PATH_MAX];
 
-	env_init(&place.env);
-	env_busybox(&place.env);
-	snprintf(place.in, sizeof(place.in), "%s", make_fifo(&place.env, "in"));
-	snprintf(path, sizeof(path), "%s/logger", place.env.dir);
-	write_script(path, "#!/bin/sh\nprintf r >&5; exec 5>&-\ncat <&3 >>$2\n");
-	snprintf(place.uri, sizeof(place.uri), "binary-v2://%s?to=%s/log", path, place.env.dir);
+	set_up();
 	srand(3);
 	for (int i = 0; i < rounds; i++) {
 		pid_t pid;

@@ -20,6 +20,7 @@ struct session {
 	struct es_manager *m;
 	struct es_task *task;
 	struct reader out;
+	const char *in_path;
 	int in;
 };
 
@@ -34,13 +35,14 @@ static void session_open(struct session *s, const char *script)
 	box.out = make_fifo(&s->env, "out");
 	reader_open(&s->out, box.out);
 	s->task = box_create(&s->env, s->m, "box", &box);
-	s->in = open(box.in, O_WRONLY | O_CLOEXEC);
-	ck_assert_int_ge(s->in, 0);
+	s->in_path = box.in;
 }
 
 static void session_start(struct session *s)
 {
 	ck_assert_msg(es_task_start(s->task, &s->env.error) == 0, "%s", s->env.error.message);
+	s->in = open(s->in_path, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(s->in, 0);
 }
 
 /* The container ends by itself, with this code. */
@@ -298,8 +300,8 @@ START_TEST(restored)
 		      s.env.error.message);
 	ck_assert_int_eq(es_task_resize(s.task, 80, 25), -EBUSY);
 	ck_assert_int_eq(es_task_close_stdin(s.task), -EBUSY);
+	s.in_path = opts.stdin_path;
 	session_start(&s);
-	s.in = open(opts.stdin_path, O_WRONLY | O_CLOEXEC);
 	ck_assert(reader_wait_for(&s.out, "up\r\n"));
 	ck_assert_int_eq(es_task_resize(s.task, 80, 25), 0);
 	say(s.in, "on\n");

@@ -36,6 +36,8 @@ void start_helper(struct io_bench *b, bool terminal)
 		.name = name,
 		.out = -1,
 	};
+	const struct es_io_request input = { .command = ES_IO_STDIN };
+	int ends[2];
 	struct es_error error = { 0 };
 	int fds[2] = { -1, -1 }, r;
 
@@ -44,8 +46,8 @@ void start_helper(struct io_bench *b, bool terminal)
 	opts.dir = b->dir;
 	b->process = b->helper = ES_PIDREF_UNSET;
 	b->pipe = b->master = b->slave = b->out = -1;
-	opts.in = scratch_fifo("in", O_RDONLY | O_NONBLOCK);
-	opts.keep = scratch_fifo("in", O_WRONLY);
+	ends[0] = scratch_fifo("in", O_RDONLY | O_NONBLOCK);
+	ends[1] = scratch_fifo("in", O_WRONLY);
 	b->in = scratch_fifo("in", O_WRONLY);
 	if (terminal) {
 		opts.out = scratch_fifo("out", O_RDWR);
@@ -57,8 +59,11 @@ void start_helper(struct io_bench *b, bool terminal)
 	}
 	r = es_io_helper_start(&opts, &b->helper, &b->lifeline, &error);
 	ck_assert_msg(r == 0, "%s", error.message);
-	close(opts.in);
-	close(opts.keep);
+	ck_assert_int_eq(es_io_helper_ask(b->dir, &input, ends, 2), 0);
+	/* A start that is repeated. */
+	ck_assert_int_eq(es_io_helper_ask(b->dir, &input, ends, 2), 0);
+	close(ends[0]);
+	close(ends[1]);
 	close(opts.out);
 }
 
@@ -91,7 +96,7 @@ void watch(struct io_bench *b)
 {
 	const struct es_io_request request = { .command = ES_IO_WATCH };
 
-	ck_assert_int_eq(es_io_helper_ask(b->dir, &request, b->process.fd), 0);
+	ck_assert_int_eq(es_io_helper_ask(b->dir, &request, &b->process.fd, 1), 0);
 	close(b->lifeline);
 	b->lifeline = -1;
 }
@@ -182,7 +187,7 @@ int ask(struct io_bench *b, uint32_t command, uint32_t columns, uint32_t rows)
 {
 	const struct es_io_request request = { .command = command, .a = columns, .b = rows };
 
-	return es_io_helper_ask(b->dir, &request, -1);
+	return es_io_helper_ask(b->dir, &request, NULL, 0);
 }
 
 long helper_private_kib(const struct io_bench *b)

@@ -10,6 +10,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const char *json_escape(const char *text)
+{
+	static __thread char buffer[4096];
+	size_t n = 0;
+
+	for (; *text && n + 3 < sizeof(buffer); buffer[n++] = *text++)
+		if (*text == '"' || *text == '\\')
+			buffer[n++] = '\\';
+	buffer[n] = '\0';
+	return buffer;
+}
+
 void env_busybox(const struct env *env)
 {
 	char command[PATH_MAX + 64];

@@ -149,19 +149,6 @@ struct es_manager *env_open(struct env *env)
 	return m;
 }
 
-/* As a JSON string without its quotes; a static buffer. */
-static const char *escape(const char *text)
-{
-	static __thread char buffer[4096];
-	size_t n = 0;
-
-	for (; *text && n + 3 < sizeof(buffer); buffer[n++] = *text++)
-		if (*text == '"' || *text == '\\')
-			buffer[n++] = '\\';
-	buffer[n] = '\0';
-	return buffer;
-}
-
 const char *box_spec(const struct env *env, const char *id, const struct box *box)
 {
 	static __thread char text[16384];
@@ -174,7 +161,7 @@ const char *box_spec(const struct env *env, const char *id, const struct box *bo
 	    "\"args\":[",
 	    box->terminal ? "true" : "false");
 	for (int i = 0; box->args[i]; i++)
-		ADD("%s\"%s\"", i ? "," : "", escape(box->args[i]));
+		ADD("%s\"%s\"", i ? "," : "", json_escape(box->args[i]));
 	ADD("]},\"root\":{\"path\":\"%s\",\"readonly\":false},\"mounts\":["
 	    "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
 	    /* runc makes files in it, and all containers share the root file system. */

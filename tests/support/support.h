@@ -45,6 +45,9 @@ void enter_private_mounts(bool with_bpffs);
 /* Open a manager on the environment or fail the test. */
 struct es_manager *env_open(struct env *env);
 
+/* As a JSON string without its quotes; a static buffer. */
+const char *json_escape(const char *text);
+
 /* Text of a config.json for the box, valid for the named task; static buffer per thread. */
 const char *box_spec(const struct env *env, const char *id, const struct box *box);
 /* Write that text to an OCI bundle below the environment; returns its directory (static). */

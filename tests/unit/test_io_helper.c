@@ -198,8 +198,9 @@ START_TEST(holds_only_what_it_needs)
 #if !defined(ES_HELPER_SANITIZED)
 	ck_assert_int_eq(status_number(pid, "Seccomp:", 10), 2);
 #endif
-	/* Three streams, the FIFO's other end, epoll, the request socket, the master, the pidfd. */
-	ck_assert_int_eq(count_fds(pid), 8);
+	/* Three streams, both ends of the FIFO, epoll, the request socket, the master, the pidfd.
+	 */
+	ck_assert_int_eq(count_fds(pid), 9);
 	ck_assert_int_eq(getsid(pid), pid);
 	kib = helper_private_kib(&b);
 	printf("%ld KiB private\n", kib);
@@ -218,12 +219,9 @@ END_TEST
 START_TEST(without_streams)
 {
 	const char *const name[] = { "space", "box", "exec", NULL };
-	struct es_io_helper_opts opts = { .program = ES_IO_HELPER,
-					  .mode = ES_IO_MODE_TERMINAL,
-					  .name = name,
-					  .in = -1,
-					  .keep = -1,
-					  .out = -1 };
+	struct es_io_helper_opts opts = {
+		.program = ES_IO_HELPER, .mode = ES_IO_MODE_TERMINAL, .name = name, .out = -1
+	};
 	struct io_bench b = { .in = -1, .out = -1, .pipe = -1, .process = ES_PIDREF_UNSET };
 
 	snprintf(b.dir, sizeof(b.dir), "%s", scratch_dir());
@@ -315,7 +313,7 @@ START_TEST(dead)
 {
 	struct io_bench b;
 
-	ck_assert_int_eq(es_io_helper_ask(scratch_dir(), &(struct es_io_request){ 0 }, -1),
+	ck_assert_int_eq(es_io_helper_ask(scratch_dir(), &(struct es_io_request){ 0 }, NULL, 0),
 			 -ENOENT);
 	start_terminal(&b, "sleep 100");
 	ck_assert_int_eq(ask(&b, ES_IO_RESIZE, 80, 25), 0);

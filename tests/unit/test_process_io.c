@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -161,7 +162,8 @@ END_TEST
 START_TEST(found_again)
 {
 	struct es_io_record record = { 0 }, read;
-	struct es_io_served served;
+	struct es_io_served served, copied;
+	char command[2 * PATH_MAX];
 	struct bench b, later;
 	struct es_pidref ref;
 
@@ -173,6 +175,11 @@ START_TEST(found_again)
 		0);
 	ck_assert_int_eq(es_process_io_next(scratch_dir(), &served), 0);
 	ck_assert_int_eq(served.server, ES_IO_LOGGER_STDOUT);
+	/* A copy of the directory is served by nobody. */
+	ck_assert_int_eq(mkdir(scratch("copy"), 0700), 0);
+	snprintf(command, sizeof(command), "cp -a %s %s", scratch("io.json"), scratch("copy"));
+	ck_assert_int_eq(system(command), 0);
+	ck_assert_int_eq(es_process_io_next(scratch("copy"), &copied), -ESRCH);
 	bench_open(&later);
 	es_process_io_reload(scratch_dir(), (const char *[]){ "space", "box", NULL }, later.json,
 			     later.reaper);
