@@ -15,6 +15,7 @@ struct target {
 	const char *dir;
 	const char *name;
 	bool started;
+	bool starting; /* its client can know of it by its FIFOs already */
 };
 
 static bool has_exited(const struct target *t)
@@ -29,11 +30,13 @@ static int ask(const struct target *t, const struct es_io_request *request)
 {
 	int r;
 
-	if (!t->started)
+	if (!t->started && !t->starting)
 		return -EBUSY;
 	if (has_exited(t))
 		return -ESRCH;
 	r = es_io_helper_ask(t->dir, request, NULL, 0);
+	if (r == -ENOENT && t->starting)
+		return -EBUSY;
 	if (r != -ENOENT && r != -ECONNREFUSED && r != -EPIPE)
 		return r;
 	if (has_exited(t))
@@ -93,6 +96,7 @@ static int target_exec(struct es_exec *exec, struct target *ret)
 	};
 	pthread_mutex_lock(&m->lock);
 	ret->started = exec->status == ES_TASK_RUNNING;
+	ret->starting = exec->starting;
 	if (exec->status == ES_TASK_DELETED || exec->exit_known)
 		r = -ESRCH;
 	pthread_mutex_unlock(&m->lock);
