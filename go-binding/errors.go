@@ -33,14 +33,15 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %s", e.Op, e.Errno.Error())
 }
 
-// Unwrap returns the errno.
-func (e *Error) Unwrap() error {
-	return e.Errno
+// Unwrap returns the class and the errno. errdefs looks for the class among what is wrapped, and asks no Is
+// method of what wraps something.
+func (e *Error) Unwrap() []error {
+	return []error{classOf(e.Errno), e.Errno}
 }
 
-// Is tells whether target is the class of the errno.
+// Is does the same for Go before 1.20, which follows no more than one error.
 func (e *Error) Is(target error) bool {
-	return target == classOf(e.Errno)
+	return target == classOf(e.Errno) || target == error(e.Errno)
 }
 
 // classes is the one table from errno to class. What is not in it is unknown.

@@ -24,6 +24,9 @@ func TestErrorIsErrnoAndClass(t *testing.T) {
 		if !errors.Is(err, errno) {
 			t.Errorf("%v is not its errno", errno)
 		}
+		if got := errdefs.Resolve(err); got != class {
+			t.Errorf("%v is %v to containerd, not %v", errno, got, class)
+		}
 		for _, other := range all {
 			if errors.Is(err, other) != (other == class) {
 				t.Errorf("%v and class %v: %v", errno, other, other != class)

@@ -16,6 +16,8 @@ import (
 type ExecOptions struct {
 	Process []byte // JSON text of an OCI process object
 	Streams
+	// As those of TaskOptions.
+	IoUid, IoGid uint32
 }
 
 // ExecState is struct es_exec_state.
@@ -68,6 +70,8 @@ func (t *Task) Exec(id string, o ExecOptions) (*Exec, error) {
 			defer cFree(s)
 		}
 		opts.process_size = C.size_t(len(o.Process))
+		opts.io_uid = C.uint32_t(o.IoUid)
+		opts.io_gid = C.uint32_t(o.IoGid)
 		return C.es_exec_create(c, cid, &opts, &exec)
 	})
 	if err != nil {
@@ -169,6 +173,29 @@ func (e *Exec) Streams() Streams {
 func (e *Exec) Kill(signal syscall.Signal) error {
 	return e.with("kill", func(c *C.struct_es_exec, _ *C.struct_es_error) C.int {
 		return C.es_exec_kill(c, C.int(signal))
+	})
+}
+
+// Terminal is es_exec_has_terminal.
+func (e *Exec) Terminal() bool {
+	if e.enter() != nil {
+		return false
+	}
+	defer e.leave()
+	return C.es_exec_has_terminal(e.c) == 1
+}
+
+// Resize is es_exec_resize.
+func (e *Exec) Resize(columns, rows uint32) error {
+	return e.with("resize", func(c *C.struct_es_exec, _ *C.struct_es_error) C.int {
+		return C.es_exec_resize(c, C.uint32_t(columns), C.uint32_t(rows))
+	})
+}
+
+// CloseStdin is es_exec_close_stdin.
+func (e *Exec) CloseStdin() error {
+	return e.with("close stdin of", func(c *C.struct_es_exec, _ *C.struct_es_error) C.int {
+		return C.es_exec_close_stdin(c)
 	})
 }
 

@@ -22,6 +22,7 @@ type ManagerOptions struct {
 	Capacity          uint32        // 0: 10000
 	RuntimeTimeout    time.Duration // 0: two minutes
 	RequirePersistent bool
+	IOHelper          string // path of embedshim-io; empty: as it was installed with the library
 }
 
 // Manager is the root handle.
@@ -61,6 +62,7 @@ func Open(o ManagerOptions, onEvent func(Event)) (*Manager, error) {
 		{&opts.bpf_dir, o.BPFDir},
 		{&opts.runtime, o.Runtime},
 		{&opts.runtime_root, o.RuntimeRoot},
+		{&opts.io_helper, o.IOHelper},
 	}
 	// The struct is Go's and may hold pointers to C memory only: the text is handed over in C memory.
 	for _, s := range strings {

@@ -49,6 +49,8 @@ type TaskOptions struct {
 	RuntimeTimeout time.Duration
 	// An image of Task.Checkpoint to restore when the task is started.
 	RestorePath, RestoreWorkPath string
+	// Owner of the FIFOs and pipes that the container is given; both 0: as they are.
+	IoUid, IoGid uint32
 }
 
 // Streams are the standard streams as they were given; empty is null.
@@ -122,6 +124,8 @@ func (m *Manager) Create(namespace, id string, o TaskOptions) (*Task, error) {
 	defer text.free()
 	opts.size = C.size_t(unsafe.Sizeof(opts))
 	opts.runtime_timeout_ms = milliseconds(o.RuntimeTimeout)
+	opts.io_uid = C.uint32_t(o.IoUid)
+	opts.io_gid = C.uint32_t(o.IoGid)
 	opts.error = text.c
 	ns, cid := C.CString(namespace), C.CString(id)
 	defer cFree(ns)
@@ -185,6 +189,33 @@ func (t *Task) Kill(signal syscall.Signal) error {
 	}
 	defer t.leave()
 	return newError(t.op("kill"), C.es_task_kill(t.c, C.int(signal)), nil)
+}
+
+// Terminal is es_task_has_terminal.
+func (t *Task) Terminal() bool {
+	if t.enter() != nil {
+		return false
+	}
+	defer t.leave()
+	return C.es_task_has_terminal(t.c) == 1
+}
+
+// Resize is es_task_resize.
+func (t *Task) Resize(columns, rows uint32) error {
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer t.leave()
+	return newError(t.op("resize"), C.es_task_resize(t.c, C.uint32_t(columns), C.uint32_t(rows)), nil)
+}
+
+// CloseStdin is es_task_close_stdin.
+func (t *Task) CloseStdin() error {
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer t.leave()
+	return newError(t.op("close stdin of"), C.es_task_close_stdin(t.c), nil)
 }
 
 // look is es_task_wait without waiting. nil: not known yet.

@@ -70,6 +70,8 @@ func (e *env) open(onEvent func(Event)) *Manager {
 	m, err := Open(ManagerOptions{
 		RootDir:  filepath.Join(e.dir, "root"),
 		StateDir: filepath.Join(e.dir, "state"),
+		// Where the tests' copy of the library is installed; empty: where it was meant to be.
+		IOHelper: os.Getenv("ES_IO_HELPER"),
 	}, onEvent)
 	if err != nil {
 		e.t.Fatal(err)
@@ -78,17 +80,23 @@ func (e *env) open(onEvent func(Event)) *Manager {
 }
 
 func (e *env) spec(id, script string) []byte {
+	return e.specOf(id, script, false)
+}
+
+func (e *env) specOf(id, script string, terminal bool) []byte {
 	type object map[string]interface{}
 	text, err := json.Marshal(object{
 		"ociVersion": "1.0.2",
 		"process": object{
 			"cwd": "/", "user": object{"uid": 0, "gid": 0}, "env": []string{"PATH=/bin"},
-			"args": []string{"/bin/busybox", "sh", "-c", script},
+			"args":     []string{"/bin/busybox", "sh", "-c", script},
+			"terminal": terminal,
 		},
 		"root": object{"path": e.rootfs},
 		"mounts": []object{
 			{"destination": "/proc", "type": "proc", "source": "proc"},
 			{"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+			{"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": []string{"newinstance", "ptmxmode=0666"}},
 		},
 		"linux": object{
 			"cgroupsPath": fmt.Sprintf("/es-go-%d-%s", os.Getpid(), id),

@@ -14,6 +14,7 @@
 #include "exitsnoop_maps.h"
 #include "fs.h"
 #include "mount.h"
+#include "step.h"
 
 #define HOST_BPFFS "/sys/fs/bpf"
 
@@ -63,12 +64,14 @@ static int mount_bpffs(const char *path, struct es_error *error)
 	r = make_dir(path, error);
 	if (r < 0 || is_bpffs(path))
 		return r;
+	es_step("pin.dir");
 	if (mount("embedshim", path, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0) {
 		r = es_neg_errno();
 		es_error_set_errno(error, r, "cannot mount a bpffs at %s", path);
 		rmdir(path);
 		return r;
 	}
+	es_step("pin.mounted");
 	return 0;
 }
 
@@ -109,7 +112,8 @@ static int choose(struct es_bpf_dir *dir, const char *name, const struct es_bpf_
 	kind = es_mount_ns_kind();
 	if (kind == ES_MOUNT_NS_HOST)
 		return use_own(dir, &own, opts->error);
-	if (kind == ES_MOUNT_NS_PRIVATE && is_bpffs(HOST_BPFFS))
+	/* In doubt too: it lives as long as ours would, if not longer. */
+	if (is_bpffs(HOST_BPFFS))
 		return use_shared(dir, HOST_BPFFS, name, opts->error);
 	snprintf(dir->warning, sizeof(dir->warning),
 		 "the mount namespace %s private and no bpffs of the host is visible at " HOST_BPFFS
@@ -174,10 +178,12 @@ void es_bpf_dir_remove(const struct es_bpf_dir *dir)
 	/* Pins of another version keep their directory, and with it the mount. */
 	if (dir->path)
 		rmdir(dir->path);
+	es_step("unpin.version_dir");
 	if (dir->is_own_mount) {
 		if (!has_no_pins(dir->parent))
 			return;
 		umount2(dir->parent, UMOUNT_NOFOLLOW);
+		es_step("unpin.unmounted");
 	}
 	rmdir(dir->parent);
 }

@@ -200,7 +200,8 @@ int es_bundle_uncommit(struct es_bundle *b, struct es_error *error)
 {
 	int r;
 
-	if (unlink(b->link) == 0 || errno == ENOENT)
+	/* A copy may have got a directory from it. */
+	if (unlink(b->link) == 0 || errno == ENOENT || errno == EISDIR)
 		return 0;
 	r = es_neg_errno();
 	return es_error_set_errno(error, r, "cannot remove the link %s", b->link);
@@ -249,30 +250,66 @@ int es_bundle_open(struct es_bundle_store *store, const char *namespace_, const 
 	return 0;
 }
 
+/* How the names of all work directories of this bundle end: those of a root spelled in another
+   way, and those of another root. */
+static const char *tail_of_work(const struct es_bundle *b)
+{
+	return b->work + strlen(b->work_namespace_dir) -
+	       strlen(strrchr(b->work_namespace_dir, '/'));
+}
+
 int es_bundle_is_valid(const struct es_bundle *b)
 {
 	char target[PATH_MAX];
+	const char *tail;
 	ssize_t n;
 
 	if (!b)
 		return -EINVAL;
-	n = readlink(b->link, target, sizeof(target));
+	n = readlink(b->link, target, sizeof(target) - 1);
 	if (n < 0)
-		return errno == ENOENT || errno == EINVAL ? 0 : es_neg_errno();
+		return errno == ENOENT ? 0 : errno == EINVAL ? -EBADMSG : es_neg_errno();
+	target[n] = '\0';
+	tail = tail_of_work(b);
+	if ((size_t)n < strlen(tail) || strcmp(target + n - strlen(tail), tail) != 0)
+		return -EBADMSG;
 	/* Whether the work directory exists does not matter: a root can be removed, and made again.
 	 */
-	return (size_t)n == strlen(b->work) && memcmp(target, b->work, (size_t)n) == 0;
+	return 1;
+}
+
+/* Let the mark lead to the work directory of this root. At no moment it is missing. */
+static int turn_link(const struct es_bundle *b)
+{
+	cleanup_free char *new_link = NULL;
+	char target[PATH_MAX];
+	ssize_t n;
+	int r;
+
+	n = readlink(b->link, target, sizeof(target));
+	if (n < 0)
+		return es_neg_errno();
+	if ((size_t)n == strlen(b->work) && memcmp(target, b->work, (size_t)n) == 0)
+		return 0;
+	r = es_path_join(&new_link, b->dir, ".work-new");
+	if (r < 0)
+		return r;
+	unlink(new_link);
+	if (symlink(b->work, new_link) < 0 || rename(new_link, b->link) < 0)
+		return es_neg_errno();
+	return 0;
 }
 
 int es_bundle_remake_work(struct es_bundle *b)
 {
 	struct stat st;
-	int r;
+	int r = 0;
 
-	if (lstat(b->work, &st) == 0 && S_ISDIR(st.st_mode))
-		return 0;
-	r = make_below(b->work_namespace_dir, b->work, 0711, NULL);
-	return r == -EEXIST ? -ENOTDIR : r;
+	if (lstat(b->work, &st) < 0 || !S_ISDIR(st.st_mode))
+		r = make_below(b->work_namespace_dir, b->work, 0711, NULL);
+	if (r < 0)
+		return r == -EEXIST ? -ENOTDIR : r;
+	return turn_link(b);
 }
 
 static int open_dir(const struct es_bundle *b)

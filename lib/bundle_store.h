@@ -33,7 +33,7 @@ ES_HIDDEN int es_bundle_begin(struct es_bundle_store *store, const char *namespa
 ES_HIDDEN int es_bundle_commit(struct es_bundle *bundle, struct es_error *error);
 /* Take the link away again. */
 ES_HIDDEN int es_bundle_uncommit(struct es_bundle *bundle, struct es_error *error);
-/* Make the work directory again if it is gone; the link stays as it is. */
+/* Make the work directory again if it is gone, and let the link lead there. */
 ES_HIDDEN int es_bundle_remake_work(struct es_bundle *bundle);
 
 /* Read and atomically write a file in the bundle's directory (fs.h). */

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "container_cgroup.h"
 #include "log.h"
+#include "step.h"
 
 int es_context_enter(struct es_manager *m)
 {
@@ -52,6 +53,7 @@ void es_context_put(struct es_manager *m)
 	pthread_mutex_destroy(&m->lock);
 	free(m->runtime);
 	free(m->runtime_root);
+	free(m->io_helper);
 	free(m);
 }
 
@@ -247,6 +249,7 @@ static void save_exit(struct es_task *task)
 	pthread_mutex_unlock(&m->lock);
 	if (save)
 		r = write_exit(task);
+	es_step("exit.saved");
 	pthread_mutex_unlock(&task->save_lock);
 	if (r < 0)
 		es_log(ES_LOG_DEBUG, "cannot save the exit of %s/%s: %s", task->namespace_,

@@ -11,6 +11,7 @@
 
 #include "bundle_store.h"
 #include "monitor_watch.h"
+#include "reaper.h"
 #include "task_record.h"
 
 struct es_rollback;
@@ -26,10 +27,12 @@ struct es_manager {
 	char boot_id[40];
 	char *runtime;
 	char *runtime_root;
+	char *io_helper;
 	uint32_t timeout_ms;
-	int epoll_fd; /* the monitor's, plus what rollbacks wait for */
-	int timer_fd; /* nearest deadline of a rollback */
-	int close_fd; /* eventfd: readable once the manager is closed */
+	struct es_reaper *reaper; /* of the processes that serve streams */
+	int epoll_fd;		  /* the monitor's, plus what rollbacks wait for */
+	int timer_fd;		  /* nearest deadline of a rollback */
+	int close_fd;		  /* eventfd: readable once the manager is closed */
 	int ready_fd; /* eventfd: readable while es_manager_next_event() should look again */
 
 	pthread_mutex_t lock; /* protects what follows and the marked members of every task */

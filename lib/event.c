@@ -208,6 +208,7 @@ int es_manager_next_event(struct es_manager *m, struct es_event *ret)
 	if (r == 0) {
 		/* Nobody waits for an exit now: the time for what can be done later. */
 		es_task_save_exits(m);
+		es_reaper_run(m->reaper);
 		es_rollback_drive(m);
 	}
 	es_context_leave(m);

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "exec_registry.h"
+#include "process_io_end.h"
 #include "step.h"
 
 int es_exec_state(struct es_exec *exec, struct es_exec_state *ret)
@@ -138,6 +139,8 @@ int es_exec_delete(struct es_exec *exec, struct es_exit *ret, struct es_error *e
 	pthread_mutex_unlock(&m->lock);
 	r = begin_delete(exec, error);
 	if (r == 0) {
+		es_process_io_end(exec->dir, m->reaper);
+		es_step("exec.streams");
 		r = es_exec_remove_files(exec);
 		es_step("exec.removed");
 		if (r < 0) {
@@ -150,6 +153,7 @@ int es_exec_delete(struct es_exec *exec, struct es_exit *ret, struct es_error *e
 	if (r == 0) {
 		es_exec_set_told(exec);
 		es_monitor_forget(m->monitor, exec->trace_id);
+		es_step("exec.slot");
 		es_exec_unregister(exec);
 		read_exit(exec, ret);
 	}

@@ -13,10 +13,9 @@
 #include "step.h"
 #include "task_change.h"
 
-static int check_process(struct es_json *json, const struct es_exec_opts *opts)
+static int check_process(struct es_json *json, const struct es_exec_opts *opts, bool *terminal)
 {
 	size_t size = opts->process_size ? opts->process_size : strlen(opts->process);
-	bool terminal = false;
 	int r;
 
 	r = es_json_load(json, opts->process, size);
@@ -24,13 +23,9 @@ static int check_process(struct es_json *json, const struct es_exec_opts *opts)
 		return es_error_set(opts->error, -EINVAL, "process is not a JSON object");
 	if (r < 0)
 		return r;
-	r = es_json_get_bool(json, "$.terminal", &terminal);
+	r = es_json_get_bool(json, "$.terminal", terminal);
 	if (r < 0 && r != -ENOENT)
 		return es_error_set(opts->error, -EINVAL, "process.terminal is not a boolean");
-	if (terminal)
-		return es_error_set(opts->error, -ENOTSUP,
-				    "process.terminal is set, and terminals are not supported by "
-				    "this version");
 	return 0;
 }
 
@@ -57,6 +52,9 @@ static int write_files(const struct es_exec *exec, struct es_json *json,
 	memcpy(record.id, exec->id, sizeof(record.id));
 	memcpy(record.boot_id, exec->process.boot_id, sizeof(record.boot_id));
 	memcpy(record.stream, exec->stream, sizeof(record.stream));
+	record.terminal = exec->terminal;
+	record.io_uid = exec->io_uid;
+	record.io_gid = exec->io_gid;
 	r = es_exec_record_write(exec->dir, json, &record);
 	es_step("exec.record");
 	return r;
@@ -73,6 +71,8 @@ static int fill(struct es_exec *exec, const struct es_exec_opts *opts)
 		if (!exec->stream[i])
 			return -ENOMEM;
 	}
+	exec->io_uid = opts->io_uid;
+	exec->io_gid = opts->io_gid;
 	exec->process.trace_id = exec->trace_id;
 	memcpy(exec->process.boot_id, exec->task->manager->boot_id, sizeof(exec->process.boot_id));
 	return 0;
@@ -83,10 +83,11 @@ static int create(struct es_task *task, const char *id, const struct es_exec_opt
 {
 	CLEANUP(cleanup_es_json_free) struct es_json *json = NULL;
 	struct es_exec *exec;
+	bool terminal = false;
 	uint64_t trace_id;
 	int r;
 
-	if ((r = es_json_new(&json)) < 0 || (r = check_process(json, opts)) < 0)
+	if ((r = es_json_new(&json)) < 0 || (r = check_process(json, opts, &terminal)) < 0)
 		return r;
 	r = es_idalloc_next(task->manager->ids, &trace_id);
 	if (r < 0)
@@ -94,6 +95,7 @@ static int create(struct es_task *task, const char *id, const struct es_exec_opt
 	exec = es_exec_alloc(task, id, trace_id);
 	if (!exec)
 		return -ENOMEM;
+	exec->terminal = terminal;
 	r = fill(exec, opts);
 	if (r == 0)
 		r = es_exec_register(exec);

@@ -27,9 +27,23 @@ int es_exec_record_write(const char *dir, struct es_json *json, const struct es_
 		es_record_string(stream_paths[0] + 2, record->stream[0]),
 		es_record_string(stream_paths[1] + 2, record->stream[1]),
 		es_record_string(stream_paths[2] + 2, record->stream[2]),
+		es_record_number("terminal", record->terminal),
+		es_record_number("io_uid", record->io_uid),
+		es_record_number("io_gid", record->io_gid),
 	};
 
 	return es_record_write(dir, json, EXEC_FILE, members, ES_ARRAY_SIZE(members));
+}
+
+/* Execs of before there were terminals have none of these. */
+static void read_optional(struct es_json *json, struct es_exec_record *record)
+{
+	uint32_t terminal = 0;
+
+	es_record_get_uint32(json, "$.terminal", &terminal);
+	record->terminal = terminal != 0;
+	es_record_get_uint32(json, "$.io_uid", &record->io_uid);
+	es_record_get_uint32(json, "$.io_gid", &record->io_gid);
 }
 
 int es_exec_record_read(const char *dir, struct es_json *json, struct es_exec_record *ret)
@@ -52,6 +66,7 @@ int es_exec_record_read(const char *dir, struct es_json *json, struct es_exec_re
 			return r;
 		}
 	}
+	read_optional(json, &record);
 	if (!record.trace_id || es_identifier_check(record.id) < 0) {
 		es_exec_record_clear(&record);
 		return -EBADMSG;

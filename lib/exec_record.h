@@ -12,6 +12,8 @@ struct es_exec_record {
 	uint64_t trace_id;
 	char boot_id[40];
 	char *stream[3]; /* malloc()ed; NULL is null */
+	bool terminal;
+	uint32_t io_uid, io_gid;
 };
 
 #define ES_EXEC_PROCESS_FILE "process.json" /* the OCI process object, as it was given */

@@ -81,6 +81,9 @@ int es_exec_register(struct es_exec *exec)
 	struct es_manager *m = exec->task->manager;
 	int r = 0;
 
+	/* From a file that was copied. */
+	if (es_registry_has_trace_id(m, exec->trace_id))
+		return -EEXIST;
 	pthread_mutex_lock(&m->lock);
 	if (find(exec->task, exec->id))
 		r = -EEXIST;

@@ -13,6 +13,8 @@ struct es_exec {
 	char id[ES_ID_MAX + 1];
 	char *dir;	 /* `<bundle>/execs/<trace ID>`: the ID itself is no file name */
 	char *stream[3]; /* as given; NULL is null */
+	bool terminal;
+	uint32_t io_uid, io_gid;
 	struct es_process_record process;
 	pthread_mutex_t save_lock; /* held while exit.json is written */
 

@@ -9,6 +9,8 @@
 #include "exec_registry.h"
 #include "fs.h"
 #include "log.h"
+#include "process_io.h"
+#include "process_io_end.h"
 #include "process_start.h"
 #include "step.h"
 
@@ -28,6 +30,9 @@ static int finish_start(struct es_exec *exec, struct es_json *json)
 		r = es_process_record_write(exec->dir, json, &exec->process);
 	es_step("reload.exec_resolved");
 	if (r == 0) {
+		if (es_process_io_watch(exec->dir, &ref) < 0)
+			es_log(ES_LOG_WARNING, "exec %s of %s/%s has lost its terminal or stdin",
+			       exec->id, exec->task->namespace_, exec->task->id);
 		es_exec_set_running(exec);
 		r = es_process_watch(m, exec->trace_id, &ref);
 	} else if (r != -ENOMEM) {
@@ -81,9 +86,14 @@ static int load_exec(struct es_task *task, struct es_json *json, const char *dir
 		exec->stream[i] = TAKE_PTR(record.stream[i]);
 	if (r == 0)
 		r = es_exec_register(exec);
-	if (r == 0)
+	if (r == 0) {
+		exec->terminal = record.terminal;
+		exec->io_uid = record.io_uid;
+		exec->io_gid = record.io_gid;
+		es_process_io_reload(dir, (const char *[]){ task->namespace_, task->id, exec->id },
+				     json, task->manager->reaper);
 		r = load_process(exec, json, &record);
-	else if (r == -EEXIST)
+	} else if (r == -EEXIST)
 		r = 0; /* a copy of another one's files */
 	es_exec_free(exec);
 	es_exec_record_clear(&record);

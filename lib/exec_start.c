@@ -8,14 +8,42 @@
 #include "exec_record.h"
 #include "exec_registry.h"
 #include "fs.h"
+#include "process_io.h"
+#include "process_io_end.h"
 #include "process_start.h"
 #include "step.h"
 #include "task_change.h"
-#include "task_io.h"
 
-static int run_runtime(struct es_exec *exec, struct es_error *error)
+static int serve_streams(struct es_exec *exec, struct es_process_io *io, struct es_json *json,
+			 struct es_error *error)
 {
-	CLEANUP(es_task_io_close) struct es_task_io io = ES_TASK_IO_NULL;
+	const struct es_task *task = exec->task;
+	const char *const name[] = { task->namespace_, task->id, exec->id, NULL };
+	const struct es_process_io_opts opts = {
+		.dir = exec->dir,
+		.stream = (const char *const *)exec->stream,
+		.name = name,
+		.boot_id = task->manager->boot_id,
+		.helper = task->manager->io_helper,
+		.reaper = task->manager->reaper,
+		.terminal = exec->terminal,
+		.uid = exec->io_uid,
+		.gid = exec->io_gid,
+		.timeout_ms = task->record.timeout_ms,
+	};
+	int r;
+
+	/* Of an earlier try that a crash interrupted. */
+	es_process_io_end(exec->dir, task->manager->reaper);
+	r = es_task_io_open(&io->stream, opts.stream, error);
+	if (r == 0)
+		r = es_process_io_start(io, &opts, json, error);
+	return r < 0 ? r : es_process_io_open_stdin(exec->dir, exec->stream[0], error);
+}
+
+static int run_runtime(struct es_exec *exec, struct es_process_io *io, struct es_json *json,
+		       struct es_error *error)
+{
 	cleanup_free char *log = NULL, *pid_file = NULL, *process = NULL;
 	struct es_manager *m = exec->task->manager;
 	char unused[ES_TASK_LOG_PATH_MAX];
@@ -23,7 +51,7 @@ static int run_runtime(struct es_exec *exec, struct es_error *error)
 	struct es_runc runc;
 	int r;
 
-	r = es_task_io_open(&io, (const char *const *)exec->stream, error);
+	r = serve_streams(exec, io, json, error);
 	if (r < 0)
 		return r;
 	if ((r = es_path_join(&log, exec->dir, ES_TASK_LOG_FILE)) < 0 ||
@@ -40,7 +68,8 @@ static int run_runtime(struct es_exec *exec, struct es_error *error)
 	command = (struct es_runc_exec){
 		.process_file = process,
 		.pid_file = pid_file,
-		.io = &io,
+		.console_socket = *io->console_socket ? io->console_socket : NULL,
+		.io = &io->stream,
 		.mark_prog_fd = es_exitsnoop_mark_prog_fd(es_monitor_exitsnoop(m->monitor)),
 		.trace_id = exec->trace_id,
 	};
@@ -49,6 +78,7 @@ static int run_runtime(struct es_exec *exec, struct es_error *error)
 
 static int start(struct es_exec *exec, struct es_error *error)
 {
+	CLEANUP(es_process_io_close) struct es_process_io io = ES_PROCESS_IO_NULL;
 	CLEANUP(cleanup_es_json_free) struct es_json *json = NULL;
 	struct es_manager *m = exec->task->manager;
 	struct es_pidref ref = ES_PIDREF_UNSET;
@@ -56,10 +86,19 @@ static int start(struct es_exec *exec, struct es_error *error)
 
 	r = es_json_new(&json);
 	if (r == 0)
-		r = run_runtime(exec, error);
+		r = run_runtime(exec, &io, json, error);
 	es_step("exec.runtime");
 	if (r == 0)
 		r = es_process_resolve(m, exec->dir, &exec->process, &ref, error);
+	if (r == 0) {
+		r = es_process_io_watch(exec->dir, &ref);
+		if (r < 0)
+			es_error_set_errno(error, r,
+					   "the helper of the terminal or standard input "
+					   "of exec %s does not answer",
+					   exec->id);
+	}
+	es_step("exec.io_watched");
 	if (r == 0) {
 		r = es_process_record_write(exec->dir, json, &exec->process);
 		if (r < 0)
@@ -82,6 +121,7 @@ static void undo_start(struct es_exec *exec)
 	cleanup_fd int fd = open(exec->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	es_process_kill_followed(m, exec->trace_id);
+	es_process_io_end(exec->dir, m->reaper);
 	es_monitor_forget(m->monitor, exec->trace_id);
 	if (fd >= 0) {
 		unlinkat(fd, "init.json", 0);

@@ -75,8 +75,8 @@ static void unlink_pin(const char *dir, const char *name, const char *suffix)
 {
 	char path[PATH_MAX];
 
-	if (pin_path(path, sizeof(path), dir, name, suffix) == 0)
-		unlink(path);
+	if (pin_path(path, sizeof(path), dir, name, suffix) == 0 && unlink(path) == 0)
+		es_step("unpin.pin");
 }
 
 /* Links first: nothing runs on maps that are going away. */

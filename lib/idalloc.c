@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "opts.h"
+#include "step.h"
 
 #define DEFAULT_BLOCK	     1024
 #define DEFAULT_BUSY_TIMEOUT 1000
@@ -192,6 +193,7 @@ static int reserve_block(struct es_idalloc *a)
 	r = end_transaction(a->db, advance(a, &first, &end));
 	if (r < 0)
 		return r;
+	es_step("ids.reserved");
 	a->next = first;
 	a->end = end;
 	return 0;

@@ -43,6 +43,8 @@ static int check_opts(const struct es_manager_opts *opts)
 	if (opts->runtime_root &&
 	    (r = check_dir("runtime_root", opts->runtime_root, opts->error)) < 0)
 		return r;
+	if (opts->io_helper && (r = check_dir("io_helper", opts->io_helper, opts->error)) < 0)
+		return r;
 	if (opts->flags & ~(uint32_t)ES_MANAGER_REQUIRE_PERSISTENT)
 		return es_error_set(opts->error, -EINVAL, "unknown flags %#x", opts->flags);
 	return 0;
@@ -99,7 +101,8 @@ static int open_descriptors(struct es_manager *m)
 	if ((r = add_to_epoll(m, es_monitor_fd(m->monitor))) < 0 ||
 	    (r = add_to_epoll(
 		     m, es_oom_watch_fd(es_exitsnoop_oom(es_monitor_exitsnoop(m->monitor))))) < 0 ||
-	    (r = add_to_epoll(m, m->timer_fd)) < 0)
+	    (r = add_to_epoll(m, m->timer_fd)) < 0 ||
+	    (r = add_to_epoll(m, es_reaper_fd(m->reaper))) < 0)
 		return r;
 	return add_to_epoll(m, m->ready_fd);
 }
@@ -108,7 +111,8 @@ static int set_defaults(struct es_manager *m, const struct es_manager_opts *opts
 {
 	m->timeout_ms = opts->runtime_timeout_ms ? opts->runtime_timeout_ms : DEFAULT_TIMEOUT_MS;
 	m->runtime = strdup(opts->runtime && *opts->runtime ? opts->runtime : DEFAULT_RUNTIME);
-	if (!m->runtime)
+	m->io_helper = strdup(opts->io_helper ? opts->io_helper : ES_IO_HELPER);
+	if (!m->runtime || !m->io_helper)
 		return -ENOMEM;
 	if (!opts->runtime_root)
 		return es_path_join(&m->runtime_root, opts->state_dir, DEFAULT_RUNTIME_ROOT);
@@ -122,6 +126,7 @@ static void close_services(struct es_manager *m)
 	es_idalloc_free(TAKE_PTR(m->ids));
 	es_monitor_close(TAKE_PTR(m->monitor));
 	es_bundle_store_free(TAKE_PTR(m->store));
+	es_reaper_close(TAKE_PTR(m->reaper));
 	es_close(TAKE_FD(m->epoll_fd));
 	es_close(TAKE_FD(m->timer_fd));
 	es_close(TAKE_FD(m->close_fd));
@@ -143,7 +148,8 @@ static int open_services(struct es_manager *m, const struct es_manager_opts *opt
 	if ((r = open_monitor(m, opts)) < 0 || (r = open_ids(m, opts)) < 0)
 		return r;
 	es_step("reload.opened");
-	return open_descriptors(m);
+	r = es_reaper_open(&m->reaper);
+	return r < 0 ? r : open_descriptors(m);
 }
 
 static void release_node(void *node)

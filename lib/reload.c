@@ -2,6 +2,7 @@
 /* Brings the tasks of a state directory back after a restart, a kill -9 or a reboot. */
 #include "reload.h"
 
+#include <dirent.h>
 #include <string.h>
 
 #include "container_cgroup.h"
@@ -9,6 +10,7 @@
 #include "exec_reload.h"
 #include "fs.h"
 #include "log.h"
+#include "process_io_end.h"
 #include "process_start.h"
 #include "rollback.h"
 #include "spawn.h"
@@ -20,6 +22,7 @@ struct loading {
 	struct es_task *task;
 	struct es_json *json;
 	bool has_init; /* init.json, or the runtime's own word on it */
+	bool is_copy;  /* its files tell of another task */
 };
 
 static void mark_damaged(struct loading *l, const char *file, int code)
@@ -50,6 +53,8 @@ static int read_record(struct loading *l)
 	struct es_task *task = l->task;
 	int r;
 
+	if (l->is_copy)
+		return assume_record(l);
 	r = es_task_record_read(task->bundle, l->json, &task->record);
 	if (r == 0 || r == -ENOMEM)
 		return r;
@@ -62,6 +67,8 @@ static int read_init(struct loading *l)
 	struct es_task *task = l->task;
 	int r;
 
+	if (l->is_copy)
+		return 0;
 	r = es_process_record_read(es_bundle_dir(task->bundle), l->json, &task->init);
 	if (r == -ENOMEM)
 		return r;
@@ -122,7 +129,7 @@ static int load_task(struct loading *l)
 		return r;
 	r = es_registry_add_trace_id(task);
 	if (r == -EEXIST) {
-		/* A copied bundle. Its own ID keeps it apart from the original. */
+		/* A copied file. Its own ID keeps it apart from the original. */
 		mark_damaged(l, "trace ID of another task", -EEXIST);
 		task->record.trace_id = 0;
 		r = ensure_trace_id(l);
@@ -134,12 +141,21 @@ static int load_task(struct loading *l)
 	if (r < 0)
 		return r;
 	mark = es_task_start_mark_read(task->bundle);
+	/* A restored process runs as soon as there is one: init.json is written after the restore.
+	 */
+	if (task->record.restore_path && mark == ES_TASK_STARTING)
+		mark = ES_TASK_STARTED;
 	task->status = mark == ES_TASK_STARTED ? ES_TASK_RUNNING : ES_TASK_CREATED;
 	task->start_in_doubt = mark == ES_TASK_STARTING;
-	load_cgroups(task);
-	r = es_exec_reload_all(task, l->json);
-	if (r < 0)
-		return r;
+	if (!l->is_copy) {
+		load_cgroups(task);
+		es_process_io_reload(es_bundle_dir(task->bundle),
+				     (const char *[]){ task->namespace_, task->id, NULL }, l->json,
+				     l->manager->reaper);
+		r = es_exec_reload_all(task, l->json);
+		if (r < 0)
+			return r;
+	}
 	task->listed = true;
 	/* The work directory goes with a root that somebody removed. */
 	r = es_bundle_remake_work(task->bundle);
@@ -162,17 +178,18 @@ static int load_half_made(struct loading *l)
 	int r;
 
 	r = es_task_record_read(task->bundle, l->json, &task->record);
+	if (r == 0)
+		r = es_registry_add_trace_id(task);
 	if (r == -ENOMEM)
 		return r;
 	opts.runtime_ran = r == 0 && strcmp(task->record.boot_id, l->manager->boot_id) == 0;
 	if (r < 0) {
+		/* Not readable, or copied from a task, with which a rollback has nothing to do. */
 		es_task_record_clear(&task->record);
 		r = assume_record(l);
 		if (r < 0)
 			return r;
 	}
-	if (task->record.trace_id)
-		es_registry_add_trace_id(task);
 	es_log(ES_LOG_INFO, "cleaning up half-made task %s/%s", task->namespace_, task->id);
 	es_rollback_later(es_rollback_new(task, &opts));
 	return 0;
@@ -210,6 +227,7 @@ static int load_unrestored(struct loading *l)
 	return es_registry_add_trace_id(task);
 }
 
+/* Returns 1 for a bundle that is half made, and does nothing then. */
 static int load_bundle(struct loading *l)
 {
 	struct es_task *task = l->task;
@@ -218,24 +236,29 @@ static int load_bundle(struct loading *l)
 	r = es_bundle_open(l->manager->store, task->namespace_, task->id, &task->bundle);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
+	valid = es_bundle_is_valid(task->bundle);
+	if (valid == 0 || (valid > 0 && never_was_a_task(task->bundle)))
+		return 1;
 	r = es_registry_add(task);
 	if (r < 0)
 		return r;
-	valid = es_bundle_is_valid(task->bundle);
-	if (valid == 0 || (valid > 0 && never_was_a_task(task->bundle)))
-		return load_half_made(l);
 	if (valid < 0)
 		mark_damaged(l, "work", valid);
+	l->is_copy = valid == -EBADMSG;
 	r = read_record(l);
 	if (r < 0)
 		return r;
-	if (task->record.restore_path && !has_file(task->bundle, "init.json"))
+	/* A restore that failed may have left the file. */
+	if (task->record.restore_path &&
+	    (!has_file(task->bundle, "init.json") ||
+	     es_task_start_mark_read(task->bundle) == ES_TASK_NOT_STARTED))
 		return load_unrestored(l);
 	r = read_init(l);
 	return r < 0 ? r : load_task(l);
 }
 
-static int load_name(struct es_manager *m, struct es_json *json, const struct es_bundle_name *name)
+static int load_name(struct es_manager *m, struct es_json *json, const struct es_bundle_name *name,
+		     bool half_made)
 {
 	struct loading l = { .manager = m, .json = json };
 	int r;
@@ -244,8 +267,36 @@ static int load_name(struct es_manager *m, struct es_json *json, const struct es
 	if (!l.task)
 		return -ENOMEM;
 	r = load_bundle(&l);
+	if (r == 1 && half_made) {
+		r = es_registry_add(l.task);
+		if (r == 0)
+			r = load_half_made(&l);
+	}
 	es_task_free(l.task);
 	return r;
+}
+
+/* The valid ones first: what is taken apart must be known not to be one of them. */
+static int load_names(struct es_manager *m, struct es_json *json, struct es_bundle_name *names,
+		      int n, struct es_error *error)
+{
+	int n_half_made = 0, r;
+
+	for (int i = 0; i < n; i++) {
+		r = load_name(m, json, &names[i], false);
+		if (r < 0)
+			return es_error_set_errno(error, r, "cannot load task %s/%s",
+						  names[i].namespace_, names[i].id);
+		if (r == 1)
+			names[n_half_made++] = names[i];
+	}
+	for (int i = 0; i < n_half_made; i++) {
+		r = load_name(m, json, &names[i], true);
+		if (r < 0)
+			return es_error_set_errno(error, r, "cannot load half-made task %s/%s",
+						  names[i].namespace_, names[i].id);
+	}
+	return 0;
 }
 
 /* Slots and follows of no task: a delete or a cleanup was interrupted at its very end. */
@@ -283,12 +334,9 @@ int es_reload(struct es_manager *m, struct es_error *error)
 	if (n < 0)
 		return es_error_set_errno(error, n, "cannot read state directory %s",
 					  es_bundle_store_state_dir(m->store));
-	for (int i = 0; i < n; i++) {
-		r = load_name(m, json, &names[i]);
-		if (r < 0)
-			return es_error_set_errno(error, r, "cannot load task %s/%s",
-						  names[i].namespace_, names[i].id);
-	}
+	r = load_names(m, json, names, n, error);
+	if (r < 0)
+		return r;
 	es_step("reload.loaded");
 	es_oom_watch_prune(es_exitsnoop_oom(es_monitor_exitsnoop(m->monitor)), has_trace_id, m);
 	release_orphans(m);
@@ -299,6 +347,42 @@ int es_reload(struct es_manager *m, struct es_error *error)
 		       strerrordesc_np(-r));
 	es_step("reload.pruned");
 	return 0;
+}
+
+/* The IDs of execs are the names of their directories. */
+static uint64_t largest_exec(const struct es_bundle *bundle)
+{
+	cleanup_free char *path = NULL;
+	uint64_t largest = 0;
+	struct dirent *entry;
+	DIR *dir = NULL;
+
+	if (es_path_join(&path, es_bundle_dir(bundle), "execs") == 0)
+		dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		uint64_t id = strtoull(entry->d_name, NULL, 10);
+
+		if (id > largest && id <= INT64_MAX)
+			largest = id;
+	}
+	if (dir)
+		closedir(dir);
+	return largest;
+}
+
+static uint64_t largest_of(const struct es_bundle *bundle, struct es_json *json)
+{
+	struct es_task_record record = { 0 };
+	struct es_process_record init;
+	uint64_t largest = largest_exec(bundle);
+
+	if (es_task_record_read(bundle, json, &record) == 0 && record.trace_id > largest)
+		largest = record.trace_id;
+	es_task_record_clear(&record);
+	if (es_process_record_read(es_bundle_dir(bundle), json, &init) == 0 &&
+	    init.trace_id > largest)
+		largest = init.trace_id;
+	return largest;
 }
 
 uint64_t es_reload_largest_trace_id(struct es_bundle_store *store)
@@ -312,14 +396,14 @@ uint64_t es_reload_largest_trace_id(struct es_bundle_store *store)
 	if (n <= 0 || es_json_new(&json) < 0)
 		return 0;
 	for (int i = 0; i < n; i++) {
-		struct es_task_record record = { 0 };
 		struct es_bundle *bundle;
+		uint64_t id;
 
 		if (es_bundle_open(store, names[i].namespace_, names[i].id, &bundle) < 0)
 			continue;
-		if (es_task_record_read(bundle, json, &record) == 0 && record.trace_id > largest)
-			largest = record.trace_id;
-		es_task_record_clear(&record);
+		id = largest_of(bundle, json);
+		if (id > largest)
+			largest = id;
 		es_bundle_free(bundle);
 	}
 	return largest;

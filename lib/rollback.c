@@ -8,12 +8,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 
 #include "cgroup.h"
 #include "clock.h"
 #include "error.h"
 #include "fs.h"
 #include "log.h"
+#include "process_io_end.h"
 #include "runc.h"
 #include "step.h"
 
@@ -27,6 +29,7 @@ enum stage {
 	STAGE_RUNTIME, /* a runtime command may still be making the container */
 	STAGE_KILL,    /* nothing makes new processes any more: kill what there is */
 	STAGE_DELETE,  /* runtime delete --force */
+	STAGE_STREAMS, /* whoever served its streams has nothing to do any more */
 	STAGE_REMOVE,  /* bundle, cgroups, map entries */
 	STAGE_DONE
 };
@@ -38,6 +41,7 @@ struct es_rollback {
 	uint64_t deadline_ns;	    /* of the stage; 0: not entered yet */
 	struct es_pidref process;   /* what the stage waits for */
 	struct es_runc_child child; /* the runtime's delete */
+	int streams_turn;	    /* how often that was told to end */
 	struct es_cgroup_set cgroups;
 	TAILQ_ENTRY(es_rollback) link;
 };
@@ -136,6 +140,26 @@ static bool step_runtime(struct es_rollback *c)
 	return process_is_over(c);
 }
 
+/*
+ * Whether nobody has killed the runtime, or a part of it: otherwise there can be cgroups that it
+ * did not come to note down. In doubt somebody has: only empty ones are removed.
+ */
+static bool runtime_ended_itself(const struct es_rollback *c)
+{
+	struct es_exitsnoop_process procs[ES_EXITSNOOP_FOLLOW_MAX];
+	bool overflow;
+	int n;
+
+	n = es_exitsnoop_followed(es_monitor_exitsnoop(c->task->manager->monitor),
+				  c->task->record.trace_id, procs, &overflow);
+	if (n <= 0 || overflow)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (procs[i].exited && !WIFEXITED(procs[i].status))
+			return false;
+	return procs[0].exited;
+}
+
 static bool step_kill(struct es_rollback *c)
 {
 	for (;;) {
@@ -195,6 +219,46 @@ static bool step_delete(struct es_rollback *c)
 	return true;
 }
 
+/*
+ * Helpers and loggers end when the container does. Those that do not get the time of a delete, then
+ * a signal, then SIGKILL.
+ */
+static bool step_streams(struct es_rollback *c)
+{
+	const int patience_ms[] = { ES_IO_DRAIN_MS, ES_LOGGER_END_MS, KILLED_WAIT_MS };
+	struct es_io_served served;
+
+	if (!c->task->bundle)
+		return true;
+	while (es_process_io_next(es_bundle_dir(c->task->bundle), &served) == 0) {
+		bool helper = served.server == ES_IO_HELPER_PROCESS;
+
+		/* Another than before: it begins anew. */
+		if (c->process.pid != served.process.pid) {
+			es_pidref_close(&c->process);
+			c->process = served.process;
+			c->streams_turn = 0;
+			c->deadline_ns = es_deadline_after_ms(patience_ms[0]);
+		} else {
+			es_pidref_close(&served.process);
+		}
+		if (es_deadline_poll_ms(c->deadline_ns) > 0)
+			return false;
+		if (++c->streams_turn == (int)ES_ARRAY_SIZE(patience_ms)) {
+			es_log(ES_LOG_ERROR,
+			       "process %d, which serves streams of %s/%s, does not "
+			       "die",
+			       c->process.pid, c->task->namespace_, c->task->id);
+			break;
+		}
+		es_pidref_signal(&c->process, helper || c->streams_turn == 2 ? SIGKILL : SIGTERM);
+		c->deadline_ns = es_deadline_after_ms(patience_ms[c->streams_turn]);
+	}
+	es_pidref_close(&c->process);
+	es_reaper_run(c->task->manager->reaper);
+	return true;
+}
+
 /* The path that config.json names, when the runtime cannot be asked to remove it. */
 static void add_configured_cgroup(struct es_rollback *c)
 {
@@ -245,6 +309,8 @@ static bool rollback_step(struct es_rollback *c)
 	case STAGE_RUNTIME:
 		if (!step_runtime(c))
 			return false;
+		if (c->opts.runtime_ran && !runtime_ended_itself(c))
+			c->opts.runtime_killed = true;
 		es_step("rollback.runtime_over");
 		c->stage = STAGE_KILL;
 		/* fall through */
@@ -258,6 +324,12 @@ static bool rollback_step(struct es_rollback *c)
 		if (!step_delete(c))
 			return false;
 		es_step("rollback.deleted");
+		c->stage = STAGE_STREAMS;
+		/* fall through */
+	case STAGE_STREAMS:
+		if (!step_streams(c))
+			return false;
+		es_step("rollback.streams");
 		c->stage = STAGE_REMOVE;
 		/* fall through */
 	case STAGE_REMOVE:

@@ -109,25 +109,35 @@ static CHILD_CODE void reset_signals(void)
 	call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof(none));
 }
 
-/* Put the three streams on 0..2, whatever numbers they have now. */
-static CHILD_CODE long set_streams(const struct child *c)
+/* The descriptor that becomes number i, or a negative one: it stays closed. */
+static CHILD_CODE int descriptor(const struct child *c, size_t i)
 {
-	long fds[3], r;
+	if (i >= 3)
+		return c->spawn->more_fd[i - 3];
+	return c->spawn->fd[i] >= 0 ? c->spawn->fd[i] : c->null_fd;
+}
 
-	/* All of them above 2 first, so that none is overwritten before it is used. */
-	for (int i = 0; i < 3; i++) {
-		int fd = c->spawn->fd[i];
+/* Put the descriptors on 0, 1, 2 ..., whatever numbers they have now, and close all others. */
+static CHILD_CODE long set_descriptors(const struct child *c)
+{
+	long fds[3 + ES_SPAWN_MORE_MAX], r;
+	size_t n = 3 + c->spawn->more;
 
-		fds[i] = call(SYS_fcntl, fd >= 0 ? fd : c->null_fd, F_DUPFD_CLOEXEC, 3);
-		if (fds[i] < 0)
+	/* All of them out of the way first, so that none is overwritten before it is used. */
+	for (size_t i = 0; i < n; i++) {
+		int fd = descriptor(c, i);
+
+		fds[i] = fd < 0 ? fd : call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (long)n);
+		if (fd >= 0 && fds[i] < 0)
 			return fds[i];
 	}
-	for (int i = 0; i < 3; i++) {
-		r = call(SYS_dup3, fds[i], i, 0);
-		if (r < 0)
+	for (size_t i = 0; i < n; i++) {
+		r = fds[i] < 0 ? call(SYS_close, (long)i, 0, 0)
+			       : call(SYS_dup3, fds[i], (long)i, 0);
+		if (r < 0 && fds[i] >= 0)
 			return r;
 	}
-	return 0;
+	return call(SYS_close_range, (long)n, (long)~0U, 0);
 }
 
 static CHILD_CODE long mark_self(const struct es_spawn *spawn)
@@ -161,10 +171,7 @@ static CHILD_CODE long prepare(const struct child *c)
 		if (r < 0)
 			return r;
 	}
-	r = set_streams(c);
-	if (r < 0)
-		return r;
-	r = call(SYS_close_range, 3, (long)~0U, 0);
+	r = set_descriptors(c);
 	if (r < 0)
 		return r;
 	return call(SYS_chdir, (long)(c->spawn->cwd ? c->spawn->cwd : "/"), 0, 0);
@@ -259,15 +266,37 @@ int es_spawn(const struct es_spawn *spawn, struct es_pidref *ret)
 	cleanup_free char **env = NULL;
 	cleanup_fd int null_fd = -EBADF;
 
+	if (spawn->more > ES_SPAWN_MORE_MAX)
+		return -EINVAL;
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0)
 		return es_neg_errno();
-	env = make_environment(spawn->env_drop);
-	if (!env)
-		return -ENOMEM;
-	c.env = env;
+	if (!spawn->env) {
+		env = make_environment(spawn->env_drop);
+		if (!env)
+			return -ENOMEM;
+	}
+	c.env = env ? env : (char **)(uintptr_t)spawn->env;
 	c.null_fd = null_fd;
 	return clone_child(&c, ret);
+}
+
+int es_spawn_lasting(const struct es_spawn *spawn, struct es_pidref *ret)
+{
+	struct es_pidref child;
+	int status, r;
+
+	r = es_spawn(spawn, &child);
+	if (r < 0)
+		return r;
+	/* Nobody has reaped it: the number is its own. */
+	r = es_pidref_open(ret, child.pid);
+	if (r < 0) {
+		es_pidref_signal(&child, SIGKILL);
+		es_spawn_reap(&child, ES_DEADLINE_NEVER, &status);
+	}
+	es_pidref_close(&child);
+	return r;
 }
 
 int es_spawn_reap(const struct es_pidref *child, uint64_t deadline_ns, int *status)

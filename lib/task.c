@@ -11,6 +11,8 @@
 #include "error.h"
 #include "exit_status.h"
 #include "exec_registry.h"
+#include "process_io.h"
+#include "process_io_end.h"
 #include "step.h"
 #include "task_change.h"
 #include "task_init.h"
@@ -82,7 +84,15 @@ static int start(struct es_task *task, struct es_error *error)
 		return es_error_set_errno(error, r, "%s", es_bundle_dir(task->bundle));
 	es_step("start.starting");
 	es_task_runtime(task, log, &runc);
-	r = task->record.restore_path ? es_task_restore(task, error) : es_runc_start(&runc, error);
+	if (task->record.restore_path) {
+		r = es_task_restore(task, error);
+	} else {
+		r = es_process_io_open_stdin(es_bundle_dir(task->bundle), task->record.stream[0],
+					     error);
+		es_step("start.stdin");
+		if (r == 0)
+			r = es_runc_start(&runc, error);
+	}
 	es_step("start.runtime");
 	/* The process tells what a mark that could not be written does not: see resolve_doubt(). */
 	es_task_start_mark_write(task->bundle, r == 0		 ? ES_TASK_STARTED
@@ -279,6 +289,8 @@ static int delete (struct es_task *task, struct es_error *error)
 	if (r < 0)
 		return r;
 	es_step("delete.runtime");
+	es_process_io_end(es_bundle_dir(task->bundle), task->manager->reaper);
+	es_step("delete.streams");
 	es_task_forbid_save(task);
 	r = es_bundle_remove(task->bundle, error);
 	if (r < 0)

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "fs.h"
 #include "opts.h"
+#include "step.h"
 #include "task_change.h"
 
 #define EMPTY_NAMESPACES_MAX 8
@@ -65,8 +66,10 @@ static int checkpoint(struct es_task *task, const struct es_checkpoint_opts *opt
 	r = es_dir_make_all(work, 0711);
 	if (r < 0)
 		return es_error_set_errno(opts->error, r, "cannot make %s", work);
+	es_step("checkpoint.work");
 	es_task_runtime(task, log, &runc);
 	r = es_runc_checkpoint(&runc, opts, work, opts->error);
+	es_step("checkpoint.runtime");
 	if (own_work) {
 		cleanup_fd int fd =
 			open(es_bundle_work_dir(task->bundle), O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -75,6 +78,7 @@ static int checkpoint(struct es_task *task, const struct es_checkpoint_opts *opt
 			keep_dump_log(task, work);
 		if (fd >= 0)
 			es_tree_remove(fd, "criu-work");
+		es_step("checkpoint.work_removed");
 	}
 	return r;
 }

@@ -90,6 +90,7 @@ int es_task_update(struct es_task *task, const char *resources, size_t size, str
 		return status;
 	es_task_runtime(task, log, &runc);
 	r = es_runc_update(&runc, resources, size, error);
+	es_step("update.runtime");
 	es_task_change_end(task, (uint32_t)status);
 	return r;
 }

@@ -15,7 +15,6 @@
 #include "spawn.h"
 #include "step.h"
 #include "task_init.h"
-#include "task_io.h"
 
 #define CONFIG_SIZE_MAX (16 << 20)
 
@@ -25,14 +24,14 @@ struct creation {
 	struct es_task *task;
 	struct es_task_opts opts;
 	struct es_json *json;
-	struct es_task_io io;
+	struct es_process_io io;
 	struct es_rollback_opts undo;
 };
 
 static void creation_clear(struct creation *c)
 {
 	es_json_free(c->json);
-	es_task_io_close(&c->io);
+	es_process_io_close(&c->io);
 	es_task_free(c->task);
 }
 
@@ -86,6 +85,8 @@ static int fill_record(struct creation *c)
 
 	memcpy(record->boot_id, c->manager->boot_id, sizeof(record->boot_id));
 	record->flags = c->opts.flags;
+	record->io_uid = c->opts.io_uid;
+	record->io_gid = c->opts.io_gid;
 	record->timeout_ms =
 		c->opts.runtime_timeout_ms ? c->opts.runtime_timeout_ms : c->manager->timeout_ms;
 	r = es_spawn_find_program(runtime, &record->runtime);
@@ -187,10 +188,7 @@ static int check_config(struct creation *c)
 	if (r > 0)
 		c->task->record.flags |= ES_TASK_SHARES_PIDNS;
 	if (terminal)
-		return es_error_set(c->opts.error, -ENOTSUP,
-				    "%s/config.json: process.terminal is set, and terminals are "
-				    "not supported by this version",
-				    dir);
+		c->task->record.flags |= ES_TASK_TERMINAL;
 	return 0;
 }
 
@@ -229,7 +227,7 @@ static int run_runtime(struct creation *c)
 	struct es_runc_create create = {
 		.no_pivot = task->record.flags & ES_TASK_NO_PIVOT,
 		.no_new_keyring = task->record.flags & ES_TASK_NO_NEW_KEYRING,
-		.io = &c->io,
+		.io = &c->io.stream,
 		.mark_prog_fd =
 			es_exitsnoop_mark_prog_fd(es_monitor_exitsnoop(c->manager->monitor)),
 		.trace_id = task->record.trace_id,
@@ -244,8 +242,12 @@ static int run_runtime(struct creation *c)
 	if (r < 0)
 		return es_error_set_errno(c->opts.error, r, "cannot make %s",
 					  task->record.runtime_root);
+	r = es_task_serve_streams(task, &c->io, c->json, c->opts.error);
+	if (r < 0)
+		return r;
 	runc.log = log;
 	create.pid_file = pid_file;
+	create.console_socket = *c->io.console_socket ? c->io.console_socket : NULL;
 	c->undo.runtime_ran = true;
 	r = es_runc_create(&runc, &create, c->opts.error);
 	if (r == -ETIMEDOUT)
@@ -271,6 +273,8 @@ static int commit(struct creation *c)
 	memcpy(task->init.boot_id, task->record.boot_id, sizeof(task->init.boot_id));
 	r = es_process_resolve(c->manager, es_bundle_dir(task->bundle), &task->init, &ref,
 			       c->opts.error);
+	if (r == 0)
+		r = es_task_watch_streams(task, &ref, c->opts.error);
 	if (r == 0)
 		r = es_task_record_init(task, c->json, &ref, c->opts.error);
 	if (r == 0)
@@ -327,7 +331,7 @@ static int create(struct creation *c, struct es_task **ret)
 	int r;
 
 	/* Before anything is made: most mistakes are in what the caller gave us. */
-	r = es_task_io_open(&c->io, streams, c->opts.error);
+	r = es_task_io_open(&c->io.stream, streams, c->opts.error);
 	if (r < 0)
 		return r;
 	r = es_registry_add(task);
@@ -340,6 +344,8 @@ static int create(struct creation *c, struct es_task **ret)
 		return r;
 	r = create_in_registry(c);
 	if (r < 0) {
+		/* A logger ends when nobody can write to it any more. */
+		es_process_io_close(&c->io);
 		if (task->bundle)
 			es_rollback_run(es_rollback_new(task, &c->undo));
 		else
@@ -353,7 +359,8 @@ static int create(struct creation *c, struct es_task **ret)
 int es_task_create(struct es_manager *manager, const char *namespace_, const char *id,
 		   const struct es_task_opts *opts, struct es_task **ret)
 {
-	CLEANUP(creation_clear) struct creation c = { .manager = manager, .io = ES_TASK_IO_NULL };
+	CLEANUP(creation_clear)
+	struct creation c = { .manager = manager, .io = ES_PROCESS_IO_NULL };
 	int r;
 
 	if (!manager || !opts || !ret)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Standard streams that are given to the container directly. */
+/* Opens the standard streams of a task or an exec. */
 #include "task_io.h"
 
 #include <fcntl.h>
@@ -8,8 +8,11 @@
 #include <sys/stat.h>
 
 #include "error.h"
+#include "logger_uri.h"
+#include "uri.h"
 
 #define FILE_SCHEME "file://"
+#define FIFO_SCHEME "fifo://"
 
 static const char *const names[3] = { "stdin", "stdout", "stderr" };
 
@@ -25,37 +28,6 @@ static int fail(const struct stream *s, int r)
 	return es_error_set_errno(s->error, r, "%s: %s", s->name, s->path);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* RFC 3986 percent-encoding, in place. false: malformed, or an encoded NUL. */
-static bool decode_percent(char *s)
-{
-	char *out = s;
-
-	for (; *s; s++) {
-		int high, low;
-
-		if (*s != '%') {
-			*out++ = *s;
-			continue;
-		}
-		high = hex_digit(s[1]);
-		low = high < 0 ? -1 : hex_digit(s[2]);
-		if (low < 0 || high * 16 + low == 0)
-			return false;
-		*out++ = (char)(high * 16 + low);
-		s += 2;
-	}
-	*out = '\0';
-	return true;
-}
-
 static int set_blocking(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -63,40 +35,102 @@ static int set_blocking(int fd)
 	return flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? es_neg_errno() : 0;
 }
 
-static int open_fifo(const struct stream *s)
+static int check_fifo(const struct stream *s, int r, const struct stat *st)
+{
+	if (r < 0)
+		return fail(s, es_neg_errno());
+	return S_ISFIFO(st->st_mode)
+		       ? 0
+		       : es_error_set(s->error, -EINVAL, "%s: %s is not a FIFO", s->name, s->path);
+}
+
+static int open_fifo(const struct stream *s, const char *path, int flags)
 {
 	cleanup_fd int fd = -EBADF;
 	struct stat st;
+	int r;
 
-	/* Read-write: neither this nor the container waits for a reader. Checked first, because
-	   opening a device may do something. */
-	if (stat(s->path, &st) < 0)
-		return fail(s, es_neg_errno());
-	if (!S_ISFIFO(st.st_mode))
-		return es_error_set(s->error, -EINVAL, "%s: %s is not a FIFO", s->name, s->path);
-	fd = open(s->path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail(s, es_neg_errno());
-	if (!S_ISFIFO(st.st_mode))
-		return es_error_set(s->error, -EINVAL, "%s: %s is not a FIFO", s->name, s->path);
-	if (set_blocking(fd) < 0)
-		return fail(s, es_neg_errno());
-	return TAKE_FD(fd);
+	/* Checked first, because opening a device may do something. */
+	r = check_fifo(s, stat(path, &st), &st);
+	if (r < 0)
+		return r;
+	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	r = check_fifo(s, fd < 0 ? fd : fstat(fd, &st), &st);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static const char *fifo_path(const char *path)
+{
+	return strncmp(path, FIFO_SCHEME, strlen(FIFO_SCHEME)) == 0 ? path + strlen(FIFO_SCHEME)
+								    : path;
+}
+
+/* Read-write: neither this nor the container waits for a reader, or is told that one has gone. */
+static int open_output_fifo(const struct stream *s)
+{
+	int fd = open_fifo(s, fifo_path(s->path), O_RDWR), r;
+
+	if (fd < 0)
+		return fd;
+	r = set_blocking(fd);
+	if (r < 0) {
+		es_close(fd);
+		return fail(s, r);
+	}
+	return fd;
+}
+
+/* Both ends: only when ours is closed, too, does the last writer's leaving end the input. */
+int es_task_io_open_stdin(const char *path, int fds[2], struct es_error *error)
+{
+	const struct stream s = { .name = names[0], .path = path, .error = error };
+
+	fds[0] = open_fifo(&s, fifo_path(path), O_RDONLY);
+	if (fds[0] < 0)
+		return fds[0];
+	fds[1] = open_fifo(&s, fifo_path(path), O_WRONLY);
+	if (fds[1] < 0)
+		es_close(fds[0]);
+	return fds[1] < 0 ? fds[1] : 0;
+}
+
+static int check_stdin(const struct stream *s)
+{
+	struct stat st;
+
+	return check_fifo(s, stat(fifo_path(s->path), &st), &st);
+}
+
+/* As mkdir -p, with the mode the umask leaves. */
+static int make_parents(char *path)
+{
+	int r = 0;
+
+	for (char *p = strchr(path + 1, '/'); r == 0 && p; p = strchr(p + 1, '/')) {
+		*p = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			r = es_neg_errno();
+		*p = '/';
+	}
+	return r;
 }
 
 static int open_file(const struct stream *s)
 {
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	cleanup_free char *path = strdup(s->path + strlen(FILE_SCHEME));
 	cleanup_fd int fd = -EBADF;
 	struct stat st;
 
 	if (!path)
 		return -ENOMEM;
-	if (path[0] != '/' || strpbrk(path, "?#") || !decode_percent(path))
+	if (path[0] != '/' || strpbrk(path, "?#") || !es_uri_decode(path, false))
 		return es_error_set(s->error, -EINVAL, "%s: %s is not a file URI with a path",
 				    s->name, s->path);
 	/* O_NONBLOCK: a FIFO in its place must not make us wait for a reader. */
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+	fd = open(path, flags, 0644);
+	if (fd < 0 && errno == ENOENT && make_parents(path) == 0)
+		fd = open(path, flags, 0644);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail(s, es_neg_errno());
 	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
@@ -107,17 +141,44 @@ static int open_file(const struct stream *s)
 	return TAKE_FD(fd);
 }
 
-static int open_stream(const struct stream *s)
+int es_stream_kind(const char *path)
 {
-	if (s->path[0] == '/')
-		return open_fifo(s);
-	if (strncmp(s->path, FILE_SCHEME, strlen(FILE_SCHEME)) == 0)
-		return open_file(s);
-	if (strstr(s->path, "://"))
-		return es_error_set(s->error, -ENOTSUP, "%s: %s: this scheme is not supported",
+	if (!path || !*path)
+		return ES_STREAM_NULL;
+	if (path[0] == '/' || fifo_path(path) != path)
+		return ES_STREAM_FIFO;
+	if (strncmp(path, FILE_SCHEME, strlen(FILE_SCHEME)) == 0)
+		return ES_STREAM_FILE;
+	if (es_logger_uri_is(path))
+		return ES_STREAM_LOGGER;
+	return strstr(path, "://") ? -ENOTSUP : -EINVAL;
+}
+
+static int check_logger(const struct stream *s)
+{
+	struct es_logger_uri uri;
+	int r;
+
+	r = es_logger_uri_parse(s->path, &uri);
+	es_logger_uri_clear(&uri);
+	if (r == -EINVAL)
+		return es_error_set(s->error, r, "%s: %s is not a logger's URI with a path",
 				    s->name, s->path);
-	return es_error_set(s->error, -EINVAL, "%s: %s is neither an absolute path nor a URI",
-			    s->name, s->path);
+	return r;
+}
+
+static int open_output(const struct stream *s, int kind)
+{
+	switch (kind) {
+	case ES_STREAM_FIFO:
+		return open_output_fifo(s);
+	case ES_STREAM_FILE:
+		return open_file(s);
+	case ES_STREAM_LOGGER:
+		return check_logger(s);
+	default:
+		return -EBADF;
+	}
 }
 
 static int duplicate(int fd)
@@ -127,30 +188,42 @@ static int duplicate(int fd)
 	return r < 0 ? es_neg_errno() : r;
 }
 
+static int open_stream(struct es_task_io *io, int i, const struct stream *s, const char *first)
+{
+	int kind = es_stream_kind(s->path), r;
+
+	if (kind == -ENOTSUP || (i == 0 && kind > ES_STREAM_FIFO))
+		return es_error_set(s->error, -ENOTSUP, "%s: %s: this scheme is not supported",
+				    s->name, s->path);
+	if (kind < 0)
+		return es_error_set(s->error, kind, "%s: %s is neither an absolute path nor a URI",
+				    s->name, s->path);
+	io->kind[i] = (enum es_stream_kind)kind;
+	if (kind == ES_STREAM_NULL)
+		return 0;
+	if (i == 0)
+		return check_stdin(s);
+	/* One description, so that the lines keep their order. */
+	if (i == 2 && first && strcmp(first, s->path) == 0 && io->fd[1] >= 0)
+		r = duplicate(io->fd[1]);
+	else
+		r = open_output(s, kind);
+	if (kind != ES_STREAM_LOGGER)
+		io->fd[i] = r;
+	return r < 0 ? r : 0;
+}
+
 int es_task_io_open(struct es_task_io *io, const char *const paths[3], struct es_error *error)
 {
 	*io = ES_TASK_IO_NULL;
 	for (int i = 0; i < 3; i++) {
 		struct stream s = { .name = names[i], .path = paths[i], .error = error };
-		int r;
+		int r = open_stream(io, i, &s, paths[1]);
 
-		if (!s.path || !*s.path)
-			continue;
-		if (i == 0)
-			r = es_error_set(error, -ENOTSUP,
-					 "stdin: %s: a standard input is not supported by this "
-					 "version",
-					 s.path);
-		else if (i == 2 && paths[1] && strcmp(paths[1], paths[2]) == 0)
-			/* One description, so that the lines keep their order. */
-			r = duplicate(io->fd[1]);
-		else
-			r = open_stream(&s);
 		if (r < 0) {
 			es_task_io_close(io);
 			return r;
 		}
-		io->fd[i] = r;
 	}
 	return 0;
 }

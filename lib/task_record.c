@@ -43,6 +43,8 @@ int es_task_record_write(struct es_bundle *bundle, struct es_json *json,
 		es_record_string("restore_work_path", record->restore_work_path),
 		es_record_number("flags", record->flags),
 		es_record_number("runtime_timeout_ms", record->timeout_ms),
+		es_record_number("io_uid", record->io_uid),
+		es_record_number("io_gid", record->io_gid),
 	};
 
 	return es_record_write(es_bundle_dir(bundle), json, RECORD_FILE, members,
@@ -79,6 +81,10 @@ static int parse_record(struct es_json *json, struct es_task_record *ret)
 	if ((r = get_optional(json, "$.restore_path", &ret->restore_path)) < 0 ||
 	    (r = get_optional(json, "$.restore_work_path", &ret->restore_work_path)) < 0)
 		return r;
+	/* Bundles of before there were owners have none. */
+	if (es_record_get_uint32(json, "$.io_uid", &ret->io_uid) == -ENOMEM ||
+	    es_record_get_uint32(json, "$.io_gid", &ret->io_gid) == -ENOMEM)
+		return -ENOMEM;
 	return ret->trace_id ? 0 : -EBADMSG;
 }
 

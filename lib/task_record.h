@@ -8,6 +8,7 @@
 
 /* Bits of flags beside enum es_task_flags. */
 #define ES_TASK_SHARES_PIDNS (1U << 31) /* no PID namespace of its own: init's end kills nobody */
+#define ES_TASK_TERMINAL     (1U << 30)
 
 /* How the task was asked for. Written before the runtime runs. Strings are malloc()ed. */
 struct es_task_record {
@@ -21,6 +22,7 @@ struct es_task_record {
 	char *restore_work_path;
 	uint32_t flags; /* enum es_task_flags */
 	uint32_t timeout_ms;
+	uint32_t io_uid, io_gid;
 };
 
 ES_HIDDEN void es_task_record_clear(struct es_task_record *record);

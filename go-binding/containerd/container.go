@@ -54,6 +54,8 @@ type container struct {
 	namespace, id string
 	init          *process
 	queue         *queue
+	ioUid, ioGid  uint32        // own the pipes of its execs
+	made          chan struct{} // closed when its creation is over, well or not
 	heard         chan struct{} // closed when its events need not wait for listeners
 	hear          func()        // closes it, once
 
@@ -80,6 +82,7 @@ func newContainer(r *Runtime, namespace, id string) *container {
 		queue:     r.queues.take(key(namespace, id)),
 		heard:     make(chan struct{}),
 		execs:     make(map[string]*process),
+		made:      make(chan struct{}),
 	}
 	c.hear = sync.OnceFunc(func() { close(c.heard) })
 	return c
@@ -217,6 +220,9 @@ func (c *container) deleteTask() (*embedshim.Exit, error) {
 	if err != nil {
 		return nil, refused(err, "delete", state.Status)
 	}
+	if state.Status == embedshim.TaskCreated && state.Pid == 0 {
+		return nil, nil // an image that was not restored: nothing ran
+	}
 	return exit, nil
 }
 
@@ -239,9 +245,13 @@ func (c *container) flush(ctx context.Context, p *process) error {
 	}
 }
 
-// forget takes a deleted container out of everything here.
+// forget takes a deleted container out of everything here. exit is nil if there was no process.
 func (c *container) forget(exit *embedshim.Exit) {
-	c.exited(c.init, exit)
+	if exit != nil {
+		c.exited(c.init, exit)
+	} else {
+		c.init.release()
+	}
 	c.runtime.deactivateMounts(c)
 	told := newExit(exit)
 	c.publish(&apievents.TaskDelete{

@@ -27,6 +27,9 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// optionsFile is where containerd's shim keeps the options of a container.
+const optionsFile = "options.json"
+
 // rootfsDiff is what CRI puts beside a checkpoint: the container's changes to its root file system.
 const rootfsDiff = "rootfs-diff.tar"
 
@@ -57,6 +60,7 @@ func (r *Runtime) Create(ctx context.Context, id string, opts runtime.CreateOpts
 		r.queues.drop(key(namespace, id), c.queue)
 		return nil, fmt.Errorf("task %s: %w", id, errdefs.ErrAlreadyExists)
 	}
+	defer close(c.made)
 	if err := c.create(ctx); err != nil {
 		r.remove(c.container)
 		return nil, err
@@ -70,6 +74,7 @@ func (c *creation) create(ctx context.Context) error {
 	if c.resolved, err = resolveOptions(c.runtime.defaults, c.opts.RuntimeOptions, c.opts.TaskOptions); err != nil {
 		return err
 	}
+	c.ioUid, c.ioGid = c.resolved.IoUid, c.resolved.IoGid
 	if err := c.readSpec(ctx); err != nil {
 		return err
 	}
@@ -155,6 +160,8 @@ func (c *creation) createTask() (_ *embedshim.Task, err error) {
 		NoPivot:         o.NoPivotRoot,
 		NoNewKeyring:    o.NoNewKeyring,
 		SystemdCgroup:   o.SystemdCgroup,
+		IoUid:           o.IoUid,
+		IoGid:           o.IoGid,
 		RestorePath:     c.opts.Checkpoint,
 		RestoreWorkPath: o.CriuWorkPath,
 	})
@@ -177,12 +184,26 @@ func (c *creation) writeOptions() error {
 		CriuWorkPath:  o.CriuWorkPath,
 	})
 	if err == nil {
-		err = os.WriteFile(filepath.Join(c.bundle.Dir(), "options.json"), text, 0o600)
+		err = os.WriteFile(filepath.Join(c.bundle.Dir(), optionsFile), text, 0o600)
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(c.bundle.Dir(), "runtime"), []byte(o.BinaryName), 0o600)
 	}
 	return err
+}
+
+// readOptions takes what execs need of them after a restart.
+func (c *container) readOptions() {
+	var o runcoptions.Options
+
+	text, err := os.ReadFile(filepath.Join(c.task.BundleDir(), optionsFile))
+	if err == nil {
+		err = json.Unmarshal(text, &o)
+	}
+	if err != nil {
+		log.L.WithError(err).WithField("container", c.id).Warn("the pipes of its execs will belong to root")
+	}
+	c.ioUid, c.ioGid = o.IoUid, o.IoGid
 }
 
 // undo takes a container back that nobody waits for any more.

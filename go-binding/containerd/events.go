@@ -148,8 +148,11 @@ func exitEvent(c *container, p *process) *apievents.TaskExit {
 	}
 }
 
-// newExit is an exit in containerd's terms. One that is lost is 255.
+// newExit is an exit in containerd's terms. One that is lost is 255, and nil is that of no process.
 func newExit(e *embedshim.Exit) *runtime.Exit {
+	if e == nil {
+		return &runtime.Exit{}
+	}
 	exit := &runtime.Exit{Pid: uint32(e.Pid), Status: uint32(e.Code), Timestamp: e.ExitedAt}
 	if e.Code < 0 {
 		exit.Status = unknownStatus

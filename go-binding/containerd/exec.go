@@ -52,6 +52,8 @@ func (t *Task) Exec(_ context.Context, id string, opts runtime.ExecOpts) (runtim
 	exec, err := c.task.Exec(id, embedshim.ExecOptions{
 		Process: text,
 		Streams: embedshim.Streams{Stdin: opts.IO.Stdin, Stdout: opts.IO.Stdout, Stderr: opts.IO.Stderr},
+		IoUid:   c.ioUid,
+		IoGid:   c.ioGid,
 	})
 	if errors.Is(err, errdefs.ErrAlreadyExists) {
 		return nil, fmt.Errorf("id %s: %w", id, errdefs.ErrAlreadyExists)
@@ -104,11 +106,12 @@ func (e *Exec) State(context.Context) (runtime.State, error) {
 	}
 	streams := e.p.exec.Streams()
 	s := runtime.State{
-		Status: statuses[state.Status],
-		Pid:    uint32(state.Pid),
-		Stdin:  streams.Stdin,
-		Stdout: streams.Stdout,
-		Stderr: streams.Stderr,
+		Status:   statuses[state.Status],
+		Pid:      uint32(state.Pid),
+		Stdin:    streams.Stdin,
+		Stdout:   streams.Stdout,
+		Stderr:   streams.Stderr,
+		Terminal: e.p.exec.Terminal(),
 	}
 	switch state.Status {
 	case embedshim.TaskStopped:
@@ -161,8 +164,8 @@ func (e *Exec) Wait(ctx context.Context) (*runtime.Exit, error) {
 	return e.c.wait(ctx, e.p)
 }
 
-// ResizePty has nothing to do: there is no terminal.
-func (e *Exec) ResizePty(context.Context, runtime.ConsoleSize) error {
+// ResizePty sets the size of its terminal.
+func (e *Exec) ResizePty(_ context.Context, size runtime.ConsoleSize) error {
 	state, err := e.p.exec.State()
 	if err != nil {
 		return err
@@ -170,11 +173,16 @@ func (e *Exec) ResizePty(context.Context, runtime.ConsoleSize) error {
 	if state.Status == embedshim.TaskStopped {
 		return errors.New("cannot resize a stopped container")
 	}
-	return nil
+	if !e.p.exec.Terminal() {
+		return nil
+	}
+	return resizeError(e.p.exec.Resize(size.Width, size.Height))
 }
 
-// CloseIO has nothing to do: there is no standard input.
-func (e *Exec) CloseIO(context.Context) error { return nil }
+// CloseIO ends its standard input.
+func (e *Exec) CloseIO(context.Context) error {
+	return e.p.exec.CloseStdin()
+}
 
 // Delete forgets it. Its ID can be used again.
 func (e *Exec) Delete(ctx context.Context) (*runtime.Exit, error) {
@@ -208,4 +216,12 @@ func (e *Exec) Delete(ctx context.Context) (*runtime.Exit, error) {
 
 func errNoProcess(id string) error {
 	return fmt.Errorf("process does not exist %s: %w", id, errdefs.ErrNotFound)
+}
+
+// resizeError: a terminal that has gone with its process needs no size.
+func resizeError(err error) error {
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return nil
+	}
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -42,6 +43,9 @@ type Config struct {
 	SystemdCgroup bool   `toml:"systemd_cgroup"`
 	NoPivotRoot   bool   `toml:"no_pivot_root"`
 	NoNewKeyring  bool   `toml:"no_new_keyring"`
+	// IoUid and IoGid own the pipes that containers are given.
+	IoUid uint32 `toml:"io_uid"` //nolint:revive // as in containerd
+	IoGid uint32 `toml:"io_gid"`
 
 	// Capacity is the most processes, of containers and of execs, at a time.
 	Capacity uint32 `toml:"capacity"`
@@ -52,6 +56,8 @@ type Config struct {
 	BPFDir string `toml:"bpf_dir"`
 	// RequirePersistent refuses to start where exits are recorded only as long as containerd runs.
 	RequirePersistent bool `toml:"require_persistent"`
+	// IOHelper is the program that keeps a terminal or a standard input. Empty: the installed one.
+	IOHelper string `toml:"io_helper"`
 }
 
 func defaultConfig() Config {
@@ -96,6 +102,8 @@ func (c *Config) options() options {
 		SystemdCgroup: c.SystemdCgroup,
 		NoPivotRoot:   c.NoPivotRoot,
 		NoNewKeyring:  c.NoNewKeyring,
+		IoUid:         c.IoUid,
+		IoGid:         c.IoGid,
 	}
 }
 
@@ -150,6 +158,7 @@ func initialize(ic *plugin.InitContext) (any, error) {
 		Capacity:          config.Capacity,
 		RuntimeTimeout:    timeout,
 		RequirePersistent: config.RequirePersistent,
+		IOHelper:          chooseIOHelper(config.IOHelper),
 	})
 	if cannotRunHere(err) {
 		return nil, fmt.Errorf("%w: %w", err, plugin.ErrSkipPlugin)
@@ -190,6 +199,26 @@ func chooseBPFDir(configured, root string) string {
 		return configured
 	}
 	return hostBPFFS
+}
+
+// chooseIOHelper finds the program that belongs to this one, wherever both were put. Empty: where the library was
+// configured to have it.
+func chooseIOHelper(configured string) string {
+	if configured != "" {
+		return configured
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	// Installed, and in the build tree.
+	for _, below := range []string{"libexec/embedshim", "lib"} {
+		path := filepath.Join(filepath.Dir(self), "..", below, "embedshim-io")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 func logLine(level embedshim.LogLevel, message string) {

@@ -96,6 +96,8 @@ func (r *Runtime) load(task *embedshim.Task) {
 	c := newContainer(r, task.Namespace(), task.ID())
 	c.task = task
 	c.init.announced = true
+	c.readOptions()
+	close(c.made)
 	execs, err := task.Execs()
 	if err != nil {
 		log.L.WithError(err).WithField("container", c.id).Error("cannot list its execs")
@@ -186,8 +188,18 @@ func (r *Runtime) get(ctx context.Context, id string) (*container, error) {
 		return nil, err
 	}
 	c := r.find(namespace, id)
-	if c == nil || !c.created() {
+	if c == nil {
 		return nil, fmt.Errorf("task %s: %w", id, errdefs.ErrNotFound)
+	}
+	// The client can know of a container before its Create returns, by its FIFOs: what it asks of it then, to
+	// close its standard input for example, must not be lost.
+	select {
+	case <-c.made:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if !c.created() {
+		return nil, c.notFound()
 	}
 	return c, nil
 }

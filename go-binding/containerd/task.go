@@ -56,11 +56,12 @@ func (t *Task) State(context.Context) (runtime.State, error) {
 	}
 	streams := t.c.task.Streams()
 	s := runtime.State{
-		Status: statuses[state.Status],
-		Pid:    uint32(state.Pid),
-		Stdin:  streams.Stdin,
-		Stdout: streams.Stdout,
-		Stderr: streams.Stderr,
+		Status:   statuses[state.Status],
+		Pid:      uint32(state.Pid),
+		Stdin:    streams.Stdin,
+		Stdout:   streams.Stdout,
+		Stderr:   streams.Stderr,
+		Terminal: t.c.task.Terminal(),
 	}
 	if state.Status == embedshim.TaskStopped {
 		setExit(&s, t.c.exitOf(t.c.init))
@@ -184,8 +185,15 @@ func (t *Task) Pids(context.Context) ([]runtime.ProcessInfo, error) {
 	return infos, nil
 }
 
-// ResizePty has nothing to do: there is no terminal.
-func (t *Task) ResizePty(context.Context, runtime.ConsoleSize) error { return nil }
+// ResizePty sets the size of init's terminal. Without one there is nothing to do.
+func (t *Task) ResizePty(_ context.Context, size runtime.ConsoleSize) error {
+	if !t.c.task.Terminal() {
+		return nil
+	}
+	return resizeError(t.c.task.Resize(size.Width, size.Height))
+}
 
-// CloseIO has nothing to do: there is no standard input.
-func (t *Task) CloseIO(context.Context) error { return nil }
+// CloseIO ends init's standard input.
+func (t *Task) CloseIO(context.Context) error {
+	return t.c.task.CloseStdin()
+}

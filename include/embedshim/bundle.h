@@ -114,10 +114,14 @@ ES_API int es_bundle_open(struct es_bundle_store *store, const char *namespace_,
 
 /**
  * @brief Whether the bundle carries its validity mark.
+ *
+ * The mark counts whether or not the work directory exists, and whatever the root directory was
+ * called when it was made.
  * @param bundle  The bundle.
  * @retval 1  Valid.
  * @retval 0  Half made or half deleted.
  * @retval -EINVAL  bundle is NULL.
+ * @retval -EBADMSG  It has the mark of another bundle: it is a copy.
  * @retval -EACCES, -EIO  From readlink(2).
  * @par Threads  Any.
  * @par Blocking File system I/O.

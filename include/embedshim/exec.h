@@ -27,6 +27,7 @@ struct es_exec_opts {
 	const char *stdout_path; /**< standard output */
 	const char *stderr_path; /**< standard error */
 	struct es_error *error;	 /**< filled on failure; may be NULL */
+	uint32_t io_uid, io_gid; /**< as those of es_task_opts */
 };
 
 /** What an exec is and does, at the moment of the call. */
@@ -77,7 +78,8 @@ ES_API int es_exec_create(struct es_task *task, const char *id, const struct es_
  *                     The exec stays created.
  * @retval -ENOENT, -EACCES  The runtime's program, a FIFO or a directory is missing or not
  *                     accessible.
- * @retval -ENOTSUP    A stream or a terminal that this version does not serve.
+ * @retval -ENOTSUP    A stream of another scheme, or a terminal whose output is a file.
+ * @retval -EPIPE      embedshim-io died meanwhile.
  * @retval -ENOSPC     The capacity of the monitor is used up, or the disk is full.
  * @retval -ETIMEDOUT  The runtime did not finish within its deadline and was killed.
  * @retval -EMFILE, -ENFILE, -ENOMEM, -EAGAIN  Out of descriptors, memory or processes.
@@ -148,6 +150,8 @@ ES_API int es_exec_kill(struct es_exec *exec, int signal);
 /**
  * @brief Delete an exec that has stopped or was never started; its ID can be used again.
  *
+ * Waits for what serves its streams as es_task_delete() does.
+ *
  * @param exec      The exec. The handle stays and must be freed.
  * @param[out] ret  How it ended; source 0 if it was never started. May be NULL.
  * @param error     Filled on failure; may be NULL.
@@ -161,7 +165,7 @@ ES_API int es_exec_kill(struct es_exec *exec, int signal);
  * @retval -ECHILD     Used after fork().
  *
  * @par Threads  Any. Of several at once one succeeds.
- * @par Blocking File system I/O.
+ * @par Blocking File system I/O, and for what serves its streams: normally at once.
  * @since 0.1
  */
 ES_API int es_exec_delete(struct es_exec *exec, struct es_exit *ret, struct es_error *error);
@@ -230,6 +234,64 @@ ES_API const char *es_exec_id(const struct es_exec *exec);
  * @since 0.1
  */
 ES_API const char *es_exec_stream(const struct es_exec *exec, int stream);
+
+/**
+ * @brief Set the size of the exec's terminal; its foreground processes get SIGWINCH.
+ *
+ * @param exec     The exec.
+ * @param columns  Width in characters, 0 to 65535.
+ * @param rows     Height in lines, 0 to 65535.
+ *
+ * @retval 0           Set.
+ * @retval -EINVAL     exec is NULL, or a number is out of range.
+ * @retval -ENOTTY     It has no terminal.
+ * @retval -EBUSY      It has not been started.
+ * @retval -ESRCH      It has exited.
+ * @retval -EPIPE      embedshim-io, which held the terminal, has died: the terminal is gone.
+ * @retval -ETIMEDOUT  embedshim-io does not answer (it is frozen, for example).
+ * @retval -EMFILE, -ENFILE, -ENOMEM  Out of descriptors or memory.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Until embedshim-io has answered: at once, at most 5 s.
+ * @since 0.1
+ */
+ES_API int es_exec_resize(struct es_exec *exec, uint32_t columns, uint32_t rows);
+
+/**
+ * @brief End the exec's standard input: the library's own hold on the FIFO is given up.
+ *
+ * The process reads the end of the file once the FIFO has no other writer and what was written is
+ * read. A terminal reads no end: its clients send ^D. Closing again, or where there is no standard
+ * input, does nothing.
+ *
+ * @param exec  The exec.
+ *
+ * @retval 0           Closed, there is none, or the process has exited.
+ * @retval -EINVAL     exec is NULL.
+ * @retval -EBUSY      It has not been started.
+ * @retval -EPIPE      embedshim-io, which held the input, has died: the process has read the end.
+ * @retval -ETIMEDOUT  embedshim-io does not answer (it is frozen, for example).
+ * @retval -EMFILE, -ENFILE, -ENOMEM  Out of descriptors or memory.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Until embedshim-io has answered: at once, at most 5 s.
+ * @since 0.1
+ */
+ES_API int es_exec_close_stdin(struct es_exec *exec);
+
+/**
+ * @brief Whether the exec has a terminal: process.terminal of its process object.
+ * @param exec  The exec.
+ * @return 1 or 0; 0 for a NULL exec.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API int es_exec_has_terminal(const struct es_exec *exec);
 
 /**
  * @brief Give back one reference. Accepts NULL. The process itself goes on.

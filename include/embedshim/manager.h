@@ -35,6 +35,9 @@ struct es_manager_opts {
 	uint32_t flags;		     /**< enum es_manager_flags */
 	uint32_t reserved;	     /**< zero */
 	struct es_error *error;	     /**< filled on failure; may be NULL */
+	/** path of embedshim-io, which holds terminals and standard inputs; NULL: the one that was
+	    installed with the library */
+	const char *io_helper;
 };
 
 /**

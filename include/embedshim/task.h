@@ -52,10 +52,22 @@ enum es_task_state_flags {
  * spec (the store makes the bundle, config.json gets this text), or neither when the caller has
  * made the bundle with es_bundle_create() in the manager's store (es_manager_bundles()).
  *
- * Standard streams: NULL or "" is /dev/null. An absolute path is a FIFO, which must exist; it is
- * opened read-write and given to the container as it is. "file:///path" is opened for appending
- * (made with mode 0644 if missing) and given to the container. Standard input must be null, and
- * process.terminal in config.json false: -EOPNOTSUPP otherwise.
+ * Standard streams: NULL or "" is /dev/null. An absolute path, or "fifo://" and one, is a FIFO,
+ * which must exist. Output: it is opened read-write and given to the container as it is, so nobody
+ * waits for a reader, or is told that one has gone. "file:///path" is opened for appending (made
+ * with mode 0644 if missing, its directories with 0755) and given to the container.
+ * "binary:///path?key=value" and "binary-v2:///path?key=value" start that program with the
+ * arguments key and value (of each parameter, in their order) as a logger: it reads the output from
+ * descriptor 3 and the error from 4, and says that it is ready by closing 5, or in v2 by a byte on
+ * it; its environment is CONTAINER_ID and CONTAINER_NAMESPACE. Streams of the same URI share one
+ * description, or one logger.
+ *
+ * Standard input is a FIFO that a small process, embedshim-io, holds and moves to the container, so
+ * that clients may come and go; the container reads its end after es_task_close_stdin(). It is
+ * opened by the start: a client that opens it for writing waits until then. With
+ * process.terminal in config.json the same process holds the terminal: its output goes to
+ * stdout_path (a FIFO or a logger, no file), stderr_path is not used. It ends with the container's
+ * process, and like a logger it outlives the manager.
  */
 struct es_task_opts {
 	size_t size;		  /**< sizeof(struct es_task_opts) */
@@ -75,6 +87,9 @@ struct es_task_opts {
 	const char *restore_path;
 	const char *restore_work_path; /**< for criu's files; NULL: the bundle's work directory */
 	struct es_error *error;	       /**< filled on failure; may be NULL */
+	/** Owner of the FIFOs and pipes that the container is given, so that a user of its own may
+	    open /dev/stdout again; both 0: they stay as they are */
+	uint32_t io_uid, io_gid;
 };
 
 /** What a task is and does, at the moment of the call. */
@@ -108,13 +123,16 @@ struct es_task_state {
  * @retval -ENAMETOOLONG  An identifier is longer than ES_ID_MAX, or a path is too long.
  * @retval -E2BIG         opts has members set that this library does not know.
  * @retval -EEXIST        A task of that ID exists in the namespace, or is being cleaned up.
- * @retval -ENOENT        The bundle, its config.json, the runtime's program, a FIFO or the
- * directory of a `file://` does not exist; the text says which.
+ * @retval -ENOENT        The bundle, its config.json, the runtime's program, a FIFO, a logger or
+ *                        embedshim-io does not exist; the text says which.
  * @retval -EACCES        One of them is not readable or not executable.
- * @retval -ENOTSUP       A stream or a terminal that this version does not serve.
+ * @retval -ENOTSUP       A stream of another scheme, or a terminal whose output is a file.
+ * @retval -EPIPE         embedshim-io died meanwhile.
  * @retval -ENOSPC        The capacity of the monitor is used up, or the disk is full.
- * @retval -EIO           The runtime failed; opts->error has its message and its exit code.
- * @retval -ETIMEDOUT     The runtime did not finish within its deadline and was killed.
+ * @retval -EIO           The runtime failed; opts->error has its message and its exit code. Or a
+ *                        logger ended without becoming ready.
+ * @retval -ETIMEDOUT     The runtime did not finish within its deadline and was killed, or a logger
+ *                        was not ready by then.
  * @retval -EMFILE, -ENFILE, -ENOMEM, -EAGAIN  Out of descriptors, memory or processes.
  * @retval -EROFS, -EDQUOT, -EPERM  From the file system or for lack of privilege.
  * @retval -ESHUTDOWN     The manager has been closed.
@@ -215,8 +233,9 @@ ES_API int es_task_kill(struct es_task *task, int signal);
 /**
  * @brief Delete a stopped or merely created task: `runc delete`, unmount, remove its bundle.
  *
- * A created task's init process is killed first. On failure the task stays listed and the call
- * can be repeated.
+ * A created task's init process is killed first. What embedshim-io and loggers still have to write
+ * gets 10 s; then they are ended, a logger by SIGTERM and 12 s later by SIGKILL. On failure the
+ * task stays listed and the call can be repeated.
  *
  * @param task      The task. The handle stays and must be freed.
  * @param[out] ret  How it ended. May be NULL.
@@ -234,8 +253,8 @@ ES_API int es_task_kill(struct es_task *task, int signal);
  * @retval -ECHILD     Used after fork().
  *
  * @par Threads  Any. Of several at once one succeeds.
- * @par Blocking For other calls that change the task and for the runtime command, at most its
- *               deadline.
+ * @par Blocking For other calls that change the task, for the runtime command, at most its
+ * deadline, and for what serves the streams, as said above.
  * @since 0.1
  */
 ES_API int es_task_delete(struct es_task *task, struct es_exit *ret, struct es_error *error);
@@ -399,6 +418,64 @@ ES_API const char *es_task_bundle_dir(const struct es_task *task);
  * @since 0.1
  */
 ES_API const char *es_task_stream(const struct es_task *task, int stream);
+
+/**
+ * @brief Set the size of the task's terminal; its foreground processes get SIGWINCH.
+ *
+ * @param task     The task.
+ * @param columns  Width in characters, 0 to 65535.
+ * @param rows     Height in lines, 0 to 65535.
+ *
+ * @retval 0           Set.
+ * @retval -EINVAL     task is NULL, or a number is out of range.
+ * @retval -ENOTTY     It has no terminal.
+ * @retval -EBUSY      It is to be restored and was not started.
+ * @retval -ESRCH      It has exited.
+ * @retval -EPIPE      embedshim-io, which held the terminal, has died: the terminal is gone.
+ * @retval -ETIMEDOUT  embedshim-io does not answer (it is frozen, for example).
+ * @retval -EMFILE, -ENFILE, -ENOMEM  Out of descriptors or memory.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Until embedshim-io has answered: at once, at most 5 s.
+ * @since 0.1
+ */
+ES_API int es_task_resize(struct es_task *task, uint32_t columns, uint32_t rows);
+
+/**
+ * @brief End the task's standard input: the library's own hold on the FIFO is given up.
+ *
+ * The process reads the end of the file once the FIFO has no other writer and what was written is
+ * read. A terminal reads no end: its clients send ^D. Closing again, or where there is no standard
+ * input, does nothing.
+ *
+ * @param task  The task.
+ *
+ * @retval 0           Closed, there is none, or the process has exited.
+ * @retval -EINVAL     task is NULL.
+ * @retval -EBUSY      It is to be restored and was not started.
+ * @retval -EPIPE      embedshim-io, which held the input, has died: the process has read the end.
+ * @retval -ETIMEDOUT  embedshim-io does not answer (it is frozen, for example).
+ * @retval -EMFILE, -ENFILE, -ENOMEM  Out of descriptors or memory.
+ * @retval -ESHUTDOWN  The manager has been closed.
+ * @retval -ECHILD     Used after fork().
+ *
+ * @par Threads  Any.
+ * @par Blocking Until embedshim-io has answered: at once, at most 5 s.
+ * @since 0.1
+ */
+ES_API int es_task_close_stdin(struct es_task *task);
+
+/**
+ * @brief Whether the task has a terminal: process.terminal of its config.json.
+ * @param task  The task.
+ * @return 1 or 0; 0 for a NULL task.
+ * @par Threads  Any.
+ * @par Blocking Never.
+ * @since 0.1
+ */
+ES_API int es_task_has_terminal(const struct es_task *task);
 
 /**
  * @brief Give back one reference. Accepts NULL. The task itself goes on.

@@ -30,18 +30,21 @@ OFFSET(es_task_state, flags, 16);
 #if UINTPTR_MAX == UINT64_MAX
 SIZE(es_bundle_opts, 40);
 SIZE(es_idalloc_opts, 40);
-SIZE(es_manager_opts, 72);
+SIZE(es_manager_opts, 80);
 OFFSET(es_manager_opts, capacity, 48);
 OFFSET(es_manager_opts, error, 64);
+OFFSET(es_manager_opts, io_helper, 72);
 SIZE(es_monitor_opts, 40);
 SIZE(es_checkpoint_opts, 56);
 SIZE(es_event, 168);
-SIZE(es_exec_opts, 56);
+SIZE(es_exec_opts, 64);
+OFFSET(es_exec_opts, io_uid, 56);
 SIZE(es_exec_state, 32);
-SIZE(es_task_opts, 104);
+SIZE(es_task_opts, 112);
 OFFSET(es_task_opts, stdout_path, 56);
 OFFSET(es_task_opts, flags, 72);
 OFFSET(es_task_opts, error, 96);
+OFFSET(es_task_opts, io_uid, 104);
 #endif
 
 int main(void)

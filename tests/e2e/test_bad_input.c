@@ -121,14 +121,25 @@ START_TEST(bundles)
 	expect("a", &(struct es_task_opts){ .spec = "{\"process\":" }, -EINVAL, "not valid JSON");
 	expect("a", &(struct es_task_opts){ .spec = "\xff\xfe" }, -EINVAL, "not valid JSON");
 	expect("a", &(struct es_task_opts){ .spec = "{}" }, -EIO, "OCI runtime");
-	expect("a", &(struct es_task_opts){ .spec = box_spec(&env, "a", &terminal) }, -ENOTSUP,
-	       "terminal");
+	expect("a",
+	       &(struct es_task_opts){ .spec = box_spec(&env, "a", &terminal),
+				       .stdout_path = "file:///dev/null" },
+	       -ENOTSUP, "terminal");
 	expect("a", &(struct es_task_opts){ .spec = box_spec(&env, "a", &missing_program) }, -EIO,
 	       "/no/such/program");
 	snprintf(path, sizeof(path), "%s", box_bundle(&env, "a", &good));
 	strcat(path, "/config.json");
 	ck_assert_int_eq(unlink(path), 0);
 	expect("a", &(struct es_task_opts){ .bundle_dir = dirname(path) }, -ENOENT, "config.json");
+	/* In its place: what would keep a reader waiting, and what is no file. */
+	strcat(path, "/config.json");
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	expect("a", &(struct es_task_opts){ .bundle_dir = dirname(path) }, -EINVAL, "config.json");
+	strcat(path, "/config.json");
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	expect("a", &(struct es_task_opts){ .bundle_dir = dirname(path) }, -EINVAL, "config.json");
+	expect("a", &(struct es_task_opts){ .bundle_dir = "/etc/passwd" }, -ENOTDIR, "/etc/passwd");
 	es_manager_close(m);
 	census_assert_empty(&env);
 	env_clear(&env);
@@ -149,15 +160,27 @@ START_TEST(streams)
 	       "stdout: /no/such/fifo");
 	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "/etc/passwd" }, -EINVAL,
 	       "not a FIFO");
-	expect("a", &(struct es_task_opts){ .spec = spec, .stderr_path = "file:///no/such/x" },
-	       -ENOENT, "stderr");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stderr_path = "file:///dev/null/x" },
+	       -ENOTDIR, "stderr");
 	expect("a", &(struct es_task_opts){ .spec = spec, .stderr_path = "file://relative" },
 	       -EINVAL, "file URI");
-	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "binary:///x" }, -ENOTSUP,
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "mystery:///x" }, -ENOTSUP,
 	       "scheme");
+	expect("a",
+	       &(struct es_task_opts){ .spec = spec, .stdout_path = "binary:///no/logger?a=b" },
+	       -ENOENT, "/no/logger");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "binary://relative" },
+	       -EINVAL, "with a path");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = "binary:///x?%zz=1" },
+	       -EINVAL, "logger");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stderr_path = "binary-v2:///bin/true" },
+	       -EIO, "ready");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdin_path = "file:///etc/passwd" },
+	       -ENOTSUP, "stdin");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdin_path = "/etc/passwd" }, -EINVAL,
+	       "not a FIFO");
 	snprintf(path, sizeof(path), "%s/fifo", env.dir);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
-	expect("a", &(struct es_task_opts){ .spec = spec, .stdin_path = path }, -ENOTSUP, "stdin");
 	snprintf(uri, sizeof(uri), "file://%s", path);
 	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = uri }, -ENXIO, "stdout");
 	es_manager_close(m);
@@ -206,6 +229,86 @@ START_TEST(runtimes)
 		       .spec = spec, .runtime = hanging, .runtime_timeout_ms = 300 },
 	       -ETIMEDOUT, "300 ms");
 	ck_assert_int_eq(es_manager_settle(m, 10000), 0);
+	es_manager_close(m);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+/* Runtimes that make the container and then do not say which process it is. */
+START_TEST(runtimes_that_lie)
+{
+	static const char *const lies[] = { "rm $pid", "echo none >$pid", "echo 0 >$pid",
+					    "echo 4194303 >$pid", "kill -9 $$" };
+	struct env env;
+	struct es_manager *m;
+	const char *spec;
+
+	env_init(&env);
+	m = open_for_creates(&env);
+	spec = box_spec(&env, "a", &good);
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		char runtime[PATH_MAX], text[512];
+
+		snprintf(runtime, sizeof(runtime), "%s/lying-%zu", env.dir, i);
+		snprintf(text, sizeof(text),
+			 "#!/bin/sh\nrunc \"$@\" || exit\n"
+			 "case \"$*\" in *' create '*) pid=$PWD/init.pid && %s ;; esac\n",
+			 lies[i]);
+		write_script(runtime, text);
+		expect("a", &(struct es_task_opts){ .spec = spec, .runtime = runtime },
+		       i == 3 ? -ESRCH : -EIO, i == 3 ? "4194303" : "OCI runtime");
+	}
+	es_manager_close(m);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+/* containerd's /var/run is a link. */
+START_TEST(linked_runtime_root)
+{
+	char link[PATH_MAX];
+	struct env env;
+	struct es_manager *m;
+	struct es_task *task;
+
+	env_init(&env);
+	snprintf(link, sizeof(link), "%s/link", env.dir);
+	ck_assert_int_eq(symlink("state", link), 0);
+	strcat(link, "/.runtime");
+	env.opts.runtime_root = link;
+	m = env_open(&env);
+	task = box_run(&env, m, "a", &good);
+	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	census_assert_empty(&env);
+	env_clear(&env);
+}
+END_TEST
+
+/* The runtime's process that waits for the start is killed by somebody else. */
+START_TEST(killed_before_start)
+{
+	struct es_task_state state;
+	struct es_exit exit;
+	struct env env;
+	struct es_manager *m;
+	struct es_task *task;
+
+	env_init(&env);
+	m = env_open(&env);
+	task = box_create(&env, m, "a", &good);
+	ck_assert_int_eq(es_task_state(task, &state), 0);
+	ck_assert_int_eq(kill(state.pid, SIGKILL), 0);
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_int_eq(exit.code, 137);
+	ck_assert_int_eq(es_task_start(task, &env.error), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(env.error.message, "stopped"));
+	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
+	es_task_free(task);
 	es_manager_close(m);
 	census_assert_empty(&env);
 	env_clear(&env);
@@ -331,5 +434,6 @@ START_TEST(dead_bundle_with_mount)
 }
 END_TEST
 
-RUN_SUITE("bad_input", 300, identifiers, bundles, streams, runtimes, states, second_manager,
-	  capacity, dead_bundle_with_mount)
+RUN_SUITE("bad_input", 300, identifiers, bundles, streams, runtimes, runtimes_that_lie,
+	  linked_runtime_root, killed_before_start, states, second_manager, capacity,
+	  dead_bundle_with_mount)

@@ -64,7 +64,8 @@ static void live(void *arg)
 	es_manager_close(m);
 }
 
-/* A reload that finds a live task, one that has ended, and a half-made one. */
+/* A reload that finds a live task with a half-started exec, one that has ended, and a half-made
+ * one. */
 static void reload(void *arg)
 {
 	struct es_manager *m;
@@ -91,6 +92,43 @@ static void prepare_reload(void *arg)
 	box_run(env, m, "ended", &(struct box){ .args = { "/victim", "exit", "7" } });
 	es_step_hook = die_in_create;
 	box_create(env, m, "half", &box);
+}
+
+static void die_in_exec(const char *name)
+{
+	if (strcmp(name, "exec.runtime") == 0)
+		kill(getpid(), SIGKILL);
+}
+
+/* An exec of which nobody has noted down yet that it runs. */
+static void prepare_exec(void *arg)
+{
+	static const char process[] = "{\"args\":[\"/victim\",\"sleep\",\"0\"],\"cwd\":\"/\","
+				      "\"user\":{\"uid\":0,\"gid\":0}}";
+	struct es_exec_opts opts = { .size = sizeof(opts), .process = process };
+	struct es_manager *m = env_open(arg);
+	struct es_task *task;
+	struct es_exec *exec;
+
+	ck_assert_int_eq(es_manager_get(m, "test", "alive", &task), 0);
+	ck_assert_int_eq(es_exec_create(task, "half", &opts, &exec), 0);
+	es_step_hook = die_in_exec;
+	es_exec_start(exec, NULL);
+}
+
+static void check_half_exec(struct es_manager *m)
+{
+	struct es_exec_state state;
+	struct es_task *task;
+	struct es_exec *exec;
+
+	ck_assert_int_eq(es_manager_get(m, "test", "alive", &task), 0);
+	ck_assert_int_eq(es_task_get_exec(task, "half", &exec), 0);
+	ck_assert_int_eq(es_exec_state(exec, &state), 0);
+	ck_assert_uint_eq(state.status, ES_TASK_RUNNING);
+	ck_assert_int_eq(kill(state.pid, 0), 0);
+	es_exec_free(exec);
+	es_task_free(task);
 }
 
 static void end_task(struct env *env, struct es_manager *m, const char *id, int code)
@@ -147,6 +185,7 @@ static void check_reload(struct env *env)
 	struct es_manager *m = env_open(env);
 
 	ck_assert_int_eq(es_manager_settle(m, 20000), 0);
+	check_half_exec(m);
 	end_task(env, m, "alive", 137);
 	end_task(env, m, "ended", 7);
 	es_manager_close(m);
@@ -161,34 +200,161 @@ static void print_steps(const char *what)
 	printf(" (%d steps)\n", shared->steps);
 }
 
-static void forget_gates(const struct env *env)
+/* Live once, to learn the steps, and then once for each of them, killed right behind it. */
+static void sweep(const char *what, struct env *env, void (*live_once)(void *env),
+		  void (*check)(struct env *env))
 {
-	char path[PATH_MAX];
+	int steps;
 
-	snprintf(path, sizeof(path), "%s/go-life", env->rootfs);
-	unlink(path);
+	reset_shared(-1);
+	ck_assert_int_eq(in_child(live_once, env), 0);
+	steps = shared->steps;
+	print_steps(what);
+	for (int i = 0; i < steps; i++) {
+		int status;
+
+		box_ungo(env, "life");
+		reset_shared(i);
+		status = in_child(live_once, env);
+		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+			      "step %d was not reached", i);
+		check(env);
+	}
 }
 
 START_TEST(every_step_of_a_life)
 {
 	struct env env;
-	int steps;
 
 	env_init(&env);
-	reset_shared(-1);
-	ck_assert_int_eq(in_child(live, &env), 0);
-	steps = shared->steps;
-	print_steps("life");
-	for (int i = 0; i < steps; i++) {
-		int status;
+	sweep("life", &env, live, check_life);
+	env_clear(&env);
+}
+END_TEST
 
-		forget_gates(&env);
-		reset_shared(i);
-		status = in_child(live, &env);
-		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
-			      "step %d was not reached", i);
-		check_life(&env);
-	}
+/* runc whose images are empty: criu does not work on every kernel. A restore is a new start. */
+static void write_imageless_runtime(struct env *env, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s/imageless", env->dir);
+	write_script(ret, "#!/bin/sh\n"
+			  "case \" $* \" in\n"
+			  "*' checkpoint '*) exit 0 ;;\n"
+			  "*' restore '*) ;;\n"
+			  "*) exec runc \"$@\" ;;\n"
+			  "esac\n"
+			  "n=$#\n"
+			  "while [ $n -gt 0 ]; do\n"
+			  "  case $1 in\n"
+			  "  restore) set -- \"$@\" run ;;\n"
+			  "  --image-path | --work-path) shift && n=$((n - 1)) ;;\n"
+			  "  *) set -- \"$@\" \"$1\" ;;\n"
+			  "  esac\n"
+			  "  shift && n=$((n - 1))\n"
+			  "done\n"
+			  "exec runc \"$@\"\n");
+	env->opts.runtime = ret;
+}
+
+static void live_restored(void *arg)
+{
+	struct env *env = arg;
+	struct box box = { .args = { "/victim", "-w", "/go-life", "exit", "42" } };
+	struct es_task_opts opts = { .size = sizeof(opts), .error = &env->error };
+	struct es_manager *m;
+	struct es_task *task;
+
+	es_step_hook = count_step;
+	m = env_open(env);
+	opts.spec = box_spec(env, "life", &box);
+	opts.restore_path = env->dir;
+	ck_assert_msg(es_task_create(m, "test", "life", &opts, &task) == 0, "%s",
+		      env->error.message);
+	ck_assert_msg(es_task_start(task, &env->error) == 0, "%s", env->error.message);
+	shared->started = 1;
+	box_go(env, "life");
+	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
+	shared->deleting = 1;
+	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
+	shared->deleted = 1;
+	es_task_free(task);
+	es_manager_close(m);
+}
+
+START_TEST(every_step_of_a_restored_life)
+{
+	char runtime[PATH_MAX];
+	struct env env;
+
+	env_init(&env);
+	write_imageless_runtime(&env, runtime, sizeof(runtime));
+	sweep("restored life", &env, live_restored, check_life);
+	env_clear(&env);
+}
+END_TEST
+
+/* What is done to a container that runs, and goes on running. */
+static void change(void *arg)
+{
+	static const char resources[] = "{\"memory\":{\"limit\":67108864}}";
+	struct env *env = arg;
+	struct es_checkpoint_opts opts = { .size = sizeof(opts), .error = &env->error };
+	struct es_manager *m = env_open(env);
+	struct es_task *task;
+
+	opts.image_path = env->dir;
+	es_step_hook = count_step;
+	ck_assert_int_eq(es_manager_get(m, "test", "alive", &task), 0);
+	ck_assert_int_eq(es_task_pause(task, &env->error), 0);
+	ck_assert_int_eq(es_task_resume(task, &env->error), 0);
+	ck_assert_msg(es_task_update(task, resources, 0, &env->error) == 0, "%s",
+		      env->error.message);
+	ck_assert_msg(es_task_checkpoint(task, &opts) == 0, "%s", env->error.message);
+	es_task_free(task);
+	es_manager_close(m);
+}
+
+static void check_change(struct env *env)
+{
+	struct es_manager *m = env_open(env);
+	struct es_task_state state;
+	struct es_task *task;
+
+	ck_assert_int_eq(es_manager_get(m, "test", "alive", &task), 0);
+	ck_assert_int_eq(es_task_state(task, &state), 0);
+	if (state.status == ES_TASK_PAUSED)
+		ck_assert_int_eq(es_task_resume(task, &env->error), 0);
+	ck_assert_int_eq(es_task_state(task, &state), 0);
+	ck_assert_uint_eq(state.status, ES_TASK_RUNNING);
+	ck_assert_uint_eq(state.flags, 0);
+	ck_assert_int_eq(kill(state.pid, 0), 0);
+	es_task_free(task);
+	es_manager_close(m);
+}
+
+static void start_alive(void *arg)
+{
+	struct env *env = arg;
+	struct es_manager *m = env_open(env);
+
+	es_task_free(
+		box_run(env, m, "alive", &(struct box){ .args = { "/victim", "sleep", "0" } }));
+	es_manager_close(m);
+}
+
+START_TEST(every_step_of_a_change)
+{
+	char runtime[PATH_MAX];
+	struct env env;
+	struct es_manager *m;
+
+	env_init(&env);
+	write_imageless_runtime(&env, runtime, sizeof(runtime));
+	ck_assert_int_eq(in_child(start_alive, &env), 0);
+	sweep("change", &env, change, check_change);
+	m = env_open(&env);
+	end_task(&env, m, "alive", 137);
+	es_manager_close(m);
+	census_assert_empty(&env);
 	env_clear(&env);
 }
 END_TEST
@@ -203,6 +369,7 @@ START_TEST(every_step_of_a_reload)
 		int status;
 
 		in_child(prepare_reload, &env);
+		in_child(prepare_exec, &env);
 		reset_shared(i);
 		status = in_child(reload, &env);
 		if (i < 0) {
@@ -219,10 +386,9 @@ START_TEST(every_step_of_a_reload)
 }
 END_TEST
 
-/* Not only between the steps. */
-START_TEST(any_moment)
+/* Kill lives at random moments, and with them what the manager has started. */
+static void kill_at_random(int rounds, bool with_runtime)
 {
-	int rounds = test_count(30, 300);
 	struct env env;
 
 	env_init(&env);
@@ -230,21 +396,42 @@ START_TEST(any_moment)
 	for (int i = 0; i < rounds; i++) {
 		pid_t pid;
 
-		forget_gates(&env);
+		box_ungo(&env, "life");
 		reset_shared(-1);
 		pid = start_child(live, &env);
 		usleep((useconds_t)(rand() % 130000));
 		kill_child(pid);
+		if (with_runtime)
+			env_kill_runtimes(&env);
 		check_life(&env);
 	}
-	printf("%d lives killed at random moments: nothing left, nothing lost\n", rounds);
+	printf("%d lives killed at random moments%s: nothing left, nothing lost\n", rounds,
+	       with_runtime ? ", with the runtime" : "");
 	env_clear(&env);
+}
+
+/* Not only between the steps. */
+START_TEST(any_moment)
+{
+	kill_at_random(test_count(30, 300), false);
+}
+END_TEST
+
+/* KillMode=control-group: the runtime dies in the middle of what it does, too. */
+START_TEST(any_moment_with_runtime)
+{
+	kill_at_random(test_count(30, 300), true);
 }
 END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { every_step_of_a_life, every_step_of_a_reload, any_moment };
+	const TTest *const tests[] = { every_step_of_a_life,
+				       every_step_of_a_restored_life,
+				       every_step_of_a_change,
+				       every_step_of_a_reload,
+				       any_moment,
+				       any_moment_with_runtime };
 
 	require_runtime();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Additional processes: exits, order, errors, restarts, crashes. */
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -60,9 +61,20 @@ static void end_all(struct env *env, struct es_manager *m, struct es_task *task)
 	env_clear(env);
 }
 
+static int count_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 START_TEST(ends_at_once)
 {
-	int count = test_count(60, 10000), wrong = 0, missed = 0;
+	int count = test_count(60, 10000), wrong = 0, missed = 0, fds;
 	struct es_manager *m;
 	struct es_task *task;
 	struct env env;
@@ -71,6 +83,7 @@ START_TEST(ends_at_once)
 	m = env_open(&env);
 	task = box_run(&env, m, "box", &sleeper);
 	srand(7);
+	fds = count_fds();
 	for (int i = 0; i < count; i++) {
 		int code = rand() % 256;
 		struct es_event event;
@@ -96,6 +109,8 @@ START_TEST(ends_at_once)
 	}
 	printf("%d execs whose process ends at once: %d missed, %d wrong\n", count, missed, wrong);
 	ck_assert_int_eq(missed + wrong, 0);
+	ck_assert_int_eq(count_fds(), fds);
+	ck_assert_int_eq(census_take(&env).slots, 1);
 	end_all(&env, m, task);
 }
 END_TEST
@@ -131,7 +146,7 @@ static void *start_many(void *arg)
 START_TEST(init_exits_last)
 {
 	enum { THREADS = 4 };
-	int each = test_count(10, 125), told = 0, started = 0;
+	int each = test_count(10, 125), told = 0, started = 0, fds = count_fds();
 	struct starter starters[THREADS];
 	struct es_event event;
 	struct es_manager *m;
@@ -175,6 +190,7 @@ START_TEST(init_exits_last)
 	ck_assert_int_eq(told, started);
 	ck_assert_int_eq(es_manager_next_event(m, &event), 0);
 	end_all(&env, m, task);
+	ck_assert_int_eq(count_fds(), fds);
 }
 END_TEST
 
@@ -233,6 +249,54 @@ START_TEST(refused)
 	ck_assert_int_eq(es_exec_start(exec, &env.error), -EBUSY);
 	ck_assert_int_eq(add_exec(&env, task, "later", process_of("exit", "0"), &again), -EBUSY);
 	es_exec_free(exec);
+	end_all(&env, m, task);
+}
+END_TEST
+
+static char *contents(const struct env *env, const char *name)
+{
+	char path[PATH_MAX], text[32768] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/test/box/%s", env->state, name);
+	f = fopen(path, "re");
+	ck_assert_msg(f != NULL, "%s", path);
+	ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, f), 0);
+	fclose(f);
+	return strdup(text);
+}
+
+/* Names of our files, of the longest kind, and too long: no file of the bundle is touched. */
+START_TEST(names)
+{
+	static const char *const files[] = { "init.pid", "init.json", "config.json", "task.json" };
+	static const char *const ids[] = { "init", "config", "stdio", "task", "execs", "work" };
+	char longest[256], *before[4];
+	struct es_manager *m;
+	struct es_task *task;
+	struct es_exec *exec;
+	struct env env;
+
+	env_init(&env);
+	m = env_open(&env);
+	task = box_run(&env, m, "box", &sleeper);
+	for (int i = 0; i < 4; i++)
+		before[i] = contents(&env, files[i]);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		es_exec_free(run_exec(&env, task, ids[i], process_of("sleep", "0")));
+	memset(longest, 'x', sizeof(longest));
+	longest[255] = '\0';
+	ck_assert_int_eq(add_exec(&env, task, longest, process_of("exit", "0"), &exec),
+			 -ENAMETOOLONG);
+	longest[ES_ID_MAX] = '\0';
+	es_exec_free(run_exec(&env, task, longest, process_of("sleep", "0")));
+	for (int i = 0; i < 4; i++) {
+		char *after = contents(&env, files[i]);
+
+		ck_assert_str_eq(after, before[i]);
+		free(after);
+		free(before[i]);
+	}
 	end_all(&env, m, task);
 }
 END_TEST
@@ -309,6 +373,8 @@ static void count_step(const char *name)
 	int n = shared->steps++;
 
 	snprintf(shared->last, sizeof(shared->last), "%s", name);
+	if (shared->die_at < 0)
+		printf(" %s", name);
 	if (n == shared->die_at)
 		kill(getpid(), SIGKILL);
 }
@@ -384,9 +450,10 @@ START_TEST(every_step)
 	ck_assert_int_eq(in_child(start_box, &env), 0);
 	memset(shared, 0, sizeof(*shared));
 	shared->die_at = -1;
+	printf("exec:");
 	ck_assert_int_eq(in_child(live, &env), 0);
 	steps = shared->steps;
-	printf("an exec's life has %d steps\n", steps);
+	printf(" (%d steps)\n", steps);
 	for (int i = 0; i < steps; i++) {
 		memset(shared, 0, sizeof(*shared));
 		shared->die_at = i;
@@ -401,8 +468,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { ends_at_once, init_exits_last, refused, come_back,
-				       every_step };
+	const TTest *const tests[] = { ends_at_once, init_exits_last, refused,
+				       names,	     come_back,	      every_step };
 
 	require_runtime();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

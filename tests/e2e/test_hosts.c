@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "exitsnoop_pins.h"
 #include "fs.h"
 #include "support.h"
 
@@ -54,6 +53,7 @@ END_TEST
 
 START_TEST(several_managers)
 {
+	struct census census;
 	struct env a, b;
 	struct es_manager *m;
 	struct es_task *task;
@@ -75,6 +75,13 @@ START_TEST(several_managers)
 		es_task_free(same);
 		es_manager_close(other);
 	}
+	/* Nothing of the one counts as left by the other, and what is there is seen. */
+	census_assert_empty(&b);
+	census = census_take(&a);
+	ck_assert_int_eq(census.processes, 1);
+	ck_assert_int_gt(census.cgroups, 0);
+	ck_assert_int_gt(census.files, 0);
+	ck_assert_int_eq(census.slots, 1);
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 	ck_assert_int_eq(exit.code, 137);
@@ -82,7 +89,6 @@ START_TEST(several_managers)
 	ck_assert_int_eq(es_task_delete(task, NULL, &a.error), 0);
 	es_task_free(task);
 	es_manager_close(m);
-	census_assert_empty(&b);
 	census_assert_empty(&a);
 	env_clear(&b);
 	env_clear(&a);
@@ -115,7 +121,8 @@ static void live_as_first_process(struct env *env)
 	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
 	es_task_free(task);
 	es_manager_close(m);
-	live(env);
+	for (int i = 0; i < test_count(5, 100); i++)
+		live(env);
 }
 
 struct nested {
@@ -147,6 +154,81 @@ START_TEST(nested_pid_namespaces)
 		census_assert_empty(&env);
 		env_clear(&env);
 	}
+}
+END_TEST
+
+/* A bpffs on which the pins are to be found, as long as a task is there. */
+static void live_on_bpffs(struct env *env, const char *bpffs)
+{
+	struct es_manager *m = env_open(env);
+	struct es_task *task;
+	struct es_exit exit;
+	char path[PATH_MAX];
+	pid_t pid;
+	FILE *f;
+
+	ck_assert_ptr_null(es_manager_warning(m));
+	es_task_free(box_run(env, m, "life", &(struct box){ .args = { "/victim", "pause", "0" } }));
+	es_manager_close(m);
+	snprintf(path, sizeof(path), "%s/bpf", env->root);
+	ck_assert_int_lt(access(path, F_OK), 0);
+	snprintf(path, sizeof(path), "find %s/embedshim-*/v1/exits >/dev/null", bpffs);
+	ck_assert_int_eq(system(path), 0);
+	snprintf(path, sizeof(path), "%s/test/life/init.pid", env->state);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%d", &pid), 1);
+	fclose(f);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert(wait_until(kill(pid, 0) < 0));
+
+	m = env_open(env);
+	ck_assert_int_eq(es_manager_get(m, "test", "life", &task), 0);
+	ck_assert_int_eq(es_task_wait(task, 0, &exit), 0);
+	ck_assert_int_eq(exit.code, 137);
+	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
+	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
+	es_task_free(task);
+	es_manager_close(m);
+	/* With the last task they go, and what we did not mount stays. */
+	snprintf(path, sizeof(path), "test -z \"$(ls -d %s/embedshim-* 2>/dev/null)\"", bpffs);
+	ck_assert_int_eq(system(path), 0);
+}
+
+static void live_on_named_bpffs(void *arg)
+{
+	struct env *env = arg;
+	char bpffs[PATH_MAX];
+
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	snprintf(bpffs, sizeof(bpffs), "%s/a.bpffs", env->dir);
+	ck_assert_int_eq(mkdir(bpffs, 0700), 0);
+	ck_assert_int_eq(mount("bpf", bpffs, "bpf", 0, NULL), 0);
+	env->opts.bpf_dir = bpffs;
+	env->opts.flags = ES_MANAGER_REQUIRE_PERSISTENT;
+	live_on_bpffs(env, bpffs);
+}
+
+/* Ours would end with the private mount namespace: the host's, which does not, is taken. */
+static void live_on_bpffs_of_host(void *arg)
+{
+	struct env *env = arg;
+
+	enter_private_mounts(true);
+	env->opts.flags = ES_MANAGER_REQUIRE_PERSISTENT;
+	live_on_bpffs(env, "/sys/fs/bpf");
+}
+
+START_TEST(places_of_the_pins)
+{
+	struct env env;
+
+	env_init(&env);
+	ck_assert_int_eq(in_child(live_on_named_bpffs, &env), 0);
+	ck_assert_int_eq(in_child(live_on_bpffs_of_host, &env), 0);
+	census_assert_empty(&env);
+	env_clear(&env);
 }
 END_TEST
 
@@ -341,61 +423,6 @@ START_TEST(full_state_directory)
 }
 END_TEST
 
-/* Another build takes over while watched processes keep ending: none is lost. */
-START_TEST(upgrade_under_load)
-{
-	enum { PROCESSES = 40 };
-	int rounds = test_count(20, 200), lost = 0;
-	struct es_monitor_opts opts = { .size = sizeof(opts) };
-	struct es_monitor *monitor;
-	uint64_t id = 1;
-	struct env env;
-
-	env_init(&env);
-	opts.root_dir = env.root;
-	ck_assert_int_eq(es_monitor_open(&opts, &monitor), 0);
-	for (int round = 0; round < rounds; round++) {
-		pid_t pids[PROCESSES], killer;
-
-		for (int i = 0; i < PROCESSES; i++) {
-			pids[i] = fork();
-			if (pids[i] == 0) {
-				pause();
-				_exit(0);
-			}
-			ck_assert_int_eq(es_monitor_watch(monitor, id + (uint64_t)i, pids[i]), 0);
-		}
-		es_monitor_close(monitor);
-		killer = fork();
-		if (killer == 0) {
-			for (int i = 0; i < PROCESSES; i++) {
-				kill(pids[i], SIGKILL);
-				usleep(1000);
-			}
-			_exit(0);
-		}
-		es_exitsnoop_build_salt++;
-		ck_assert_int_eq(es_monitor_open(&opts, &monitor), 0);
-		waitpid(killer, NULL, 0);
-		for (int i = 0; i < PROCESSES; i++) {
-			struct es_exit exit = { 0 };
-
-			waitpid(pids[i], NULL, 0);
-			es_monitor_resume(monitor, id + (uint64_t)i);
-			if (es_monitor_exit(monitor, id + (uint64_t)i, &exit) != 0 ||
-			    exit.source != ES_EXIT_BPF || exit.signal != SIGKILL)
-				lost++;
-			es_monitor_forget(monitor, id + (uint64_t)i);
-		}
-		id += PROCESSES;
-	}
-	printf("%d upgrades while %d processes ended: %d lost\n", rounds, rounds * PROCESSES, lost);
-	ck_assert_int_eq(lost, 0);
-	es_monitor_close(monitor);
-	env_clear(&env);
-}
-END_TEST
-
-RUN_SUITE("hosts", 300, long_paths, several_managers, nested_pid_namespaces,
+RUN_SUITE("hosts", 300, long_paths, several_managers, nested_pid_namespaces, places_of_the_pins,
 	  hosts_that_take_our_children, wrapped_runtime, streams, prepared_bundle,
-	  full_state_directory, upgrade_under_load)
+	  full_state_directory)

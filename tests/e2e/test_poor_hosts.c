@@ -134,11 +134,7 @@ static void foreign_bpf_dir(struct env *env)
 
 static void private_mounts(struct env *env)
 {
-	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
-	/* As systemd's PrivateMounts=: a slave of the host's mounts. */
-	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
-	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
-	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), 0);
+	enter_private_mounts(false);
 	env->opts.flags = ES_MANAGER_REQUIRE_PERSISTENT;
 }
 

@@ -6,6 +6,7 @@
  *
  *	test_exits [COUNT]
  */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #include "exitsnoop.h"
+#include "exitsnoop_maps.h"
 #include "fs.h"
 #include "monitor_watch.h"
 #include "mount.h"
@@ -215,45 +217,73 @@ static pid_t fork_with_pid(pid_t wanted)
 	return -1;
 }
 
-/*
- * A watch whose process ends unseen (the programs are not attached to it: its mark is removed and
- * put back) must not take the exit of another process with the same number for its own.
- */
-static void reused_numbers(int count)
+static int open_pinned_map(const char *name)
 {
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", es_exitsnoop_pin_dir(es_monitor_exitsnoop(monitor)),
+		 name);
+	fd = bpf_obj_get(path);
+	CHECK(fd >= 0, "%s: %s", path, strerror(errno));
+	return fd;
+}
+
+/*
+ * A watch whose process ends unseen: its record and its mark are put back as they were before, as
+ * if the programs had not been attached. Another process with the same number must not be taken
+ * for it. Returns 1 if it was, 0 if not, -1 if the number could not be had again.
+ */
+static int reuse_number(int exits_fd, int marks_fd)
+{
+	struct exitsnoop_record record, after;
+	struct exitsnoop_mark mark;
+	uint64_t id = next_id++;
+	pid_t first = fork(), second;
+	int status, wrong;
+
+	if (first == 0) {
+		pause();
+		_exit(1);
+	}
+	CHECK(es_monitor_watch(monitor, id, first) == 0, "watch");
+	CHECK(bpf_map_lookup_elem(exits_fd, &id, &record) == 0 &&
+		      bpf_map_lookup_elem(marks_fd, &record.tgid, &mark) == 0,
+	      "record and mark");
+	kill(first, SIGTERM);
+	waitpid(first, &status, 0);
+	CHECK(bpf_map_update_elem(exits_fd, &id, &record, BPF_ANY) == 0 &&
+		      bpf_map_update_elem(marks_fd, &record.tgid, &mark, BPF_ANY) == 0,
+	      "put back");
+	second = fork_with_pid(first);
+	if (second > 0) {
+		kill(second, SIGKILL);
+		waitpid(second, &status, 0);
+		wrong = bpf_map_lookup_elem(exits_fd, &id, &after) < 0 ||
+			after.state != EXITSNOOP_ALIVE;
+		/* The mark is not left for a third one. In a PID namespace it is the number outside
+		   that a mark is found by, and that one is not the same again. */
+		if (record.tgid == (uint32_t)first)
+			wrong |= bpf_map_lookup_elem(marks_fd, &record.tgid, &mark) == 0;
+	}
+	es_monitor_forget(monitor, id);
+	return second > 0 ? wrong : -1;
+}
+
+static void reused_numbers(int count, const char *where)
+{
+	int exits_fd = open_pinned_map("exits"), marks_fd = open_pinned_map("marks");
 	int reused = 0, wrong = 0;
 
 	for (int i = 0; i < count; i++) {
-		struct es_exit exit;
-		uint64_t id = next_id++;
-		pid_t first = fork(), second;
-		int status, r;
+		int r = reuse_number(exits_fd, marks_fd);
 
-		if (first == 0) {
-			pause();
-			_exit(1);
-		}
-		CHECK(es_monitor_watch(monitor, id, first) == 0, "watch");
-		kill(first, SIGTERM);
-		waitpid(first, &status, 0);
-		second = fork_with_pid(first);
-		if (second < 0) {
-			es_monitor_forget(monitor, id);
-			continue;
-		}
-		reused++;
-		/* Watching it is a new watch, and it ends in another way. */
-		CHECK(es_monitor_watch(monitor, next_id, second) == 0, "watch the second");
-		kill(second, SIGKILL);
-		waitpid(second, &status, 0);
-		r = es_monitor_exit(monitor, id, &exit);
-		wrong += r != 0 || exit.signal != SIGTERM;
-		r = es_monitor_exit(monitor, next_id, &exit);
-		wrong += r != 0 || exit.signal != SIGKILL;
-		es_monitor_forget(monitor, id);
-		es_monitor_forget(monitor, next_id++);
+		reused += r >= 0;
+		wrong += r > 0;
 	}
-	printf("%d reused process numbers of %d tried: %d wrong\n", reused, count, wrong);
+	close(exits_fd);
+	close(marks_fd);
+	printf("%d reused process numbers of %d tried%s: %d wrong\n", reused, count, where, wrong);
 	CHECK(wrong == 0 && reused >= count * 9 / 10, "reuse");
 }
 
@@ -307,18 +337,27 @@ static int open_monitor(void)
 	return r;
 }
 
+/* Without our descriptors: they would keep the programs attached. */
+static pid_t fork_paused(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		close_range(3, ~0U, 0);
+		pause();
+		_exit(0);
+	}
+	return pid;
+}
+
 /* Exits while nobody has the monitor open, and again in the next one. */
 static void survive_close(void)
 {
 	struct es_exit exit;
 	uint64_t id = next_id++;
-	pid_t pid = fork();
+	pid_t pid = fork_paused();
 	int status;
 
-	if (pid == 0) {
-		pause();
-		_exit(0);
-	}
 	CHECK(es_monitor_watch(monitor, id, pid) == 0, "watch");
 	es_monitor_close(monitor);
 	kill(pid, SIGQUIT);
@@ -331,8 +370,58 @@ static void survive_close(void)
 	remove_cores();
 }
 
+/* The mark of a process is gone, as if the programs were not attached: the kernel is asked, as its
+   parent would. */
+static void unrecorded(void)
+{
+	int exits_fd = open_pinned_map("exits"), marks_fd = open_pinned_map("marks");
+	struct exitsnoop_record record = { 0 };
+	struct es_exit exit = { 0 };
+	uint64_t id = next_id++;
+	pid_t pid = fork_paused();
+	int status, r = -EAGAIN;
+
+	CHECK(es_monitor_watch(monitor, id, pid) == 0, "watch");
+	CHECK(bpf_map_lookup_elem(exits_fd, &id, &record) == 0 &&
+		      bpf_map_delete_elem(marks_fd, &record.tgid) == 0,
+	      "remove the mark");
+	kill(pid, SIGTERM);
+	for (int i = 0; i < 1000 && (r = es_monitor_exit(monitor, id, &exit)) == -EAGAIN; i++)
+		usleep(1000);
+	CHECK(r == 0 && exit.source == ES_EXIT_WAIT && exit.code == 143, "%d, source %u, code %d",
+	      r, exit.source, exit.code);
+	CHECK(waitpid(pid, &status, 0) == pid && exit.status == status, "it is ours to reap");
+	es_monitor_forget(monitor, id);
+	close(exits_fd);
+	close(marks_fd);
+}
+
+/* Nobody was there, nothing was recorded: lost, and no number that could be real. */
+static void lost(void)
+{
+	struct exitsnoop_record record = { 0 };
+	int exits_fd = open_pinned_map("exits"), status;
+	struct es_exit exit = { 0 };
+	uint64_t id = next_id++;
+	pid_t pid = fork_paused();
+
+	CHECK(es_monitor_watch(monitor, id, pid) == 0, "watch");
+	CHECK(bpf_map_lookup_elem(exits_fd, &id, &record) == 0, "record");
+	kill(pid, SIGTERM);
+	waitpid(pid, &status, 0);
+	CHECK(bpf_map_update_elem(exits_fd, &id, &record, BPF_ANY) == 0, "put back");
+	close(exits_fd);
+	es_monitor_close(monitor);
+	CHECK(open_monitor() == 0, "open again");
+	CHECK(es_monitor_resume(monitor, id) == 0, "resume");
+	CHECK(es_monitor_exit(monitor, id, &exit) == 0 && exit.source == ES_EXIT_LOST &&
+		      exit.code == -1 && exit.status == -1 && exit.exited_boot_ns == 0,
+	      "source %u, code %d", exit.source, exit.code);
+	es_monitor_forget(monitor, id);
+}
+
 /* Inside `depth` nested PID namespaces: a manager of its own, in a number space of its own. */
-static void in_namespaces(int depth, int count)
+static void in_namespaces(int depth, int count, const char *where)
 {
 	pid_t pid;
 	int status;
@@ -345,7 +434,7 @@ static void in_namespaces(int depth, int count)
 				_exit(3);
 			pid = fork();
 			if (pid == 0) {
-				in_namespaces(depth - 1, count);
+				in_namespaces(depth - 1, count, where);
 				_exit(failures != 0);
 			}
 			_exit(waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 1);
@@ -360,7 +449,8 @@ static void in_namespaces(int depth, int count)
 	snprintf(root, sizeof(root), "%s/root-%d", dir, getpid());
 	if (open_monitor() < 0)
 		_exit(5);
-	random_processes(count, " in a nested PID namespace");
+	random_processes(count, where);
+	reused_numbers(count >= 1000 ? 200 : 20, where);
 	es_monitor_close(monitor);
 }
 
@@ -388,11 +478,13 @@ int main(int argc, char **argv)
 		return 1;
 	edge_cases();
 	random_processes(count, "");
-	reused_numbers(count >= 1000 ? 200 : 20);
+	reused_numbers(count >= 1000 ? 200 : 20, "");
 	survive_close();
+	unrecorded();
+	lost();
 	es_monitor_close(monitor);
-	in_namespaces(1, count / 10);
-	in_namespaces(2, count / 10);
+	in_namespaces(1, count, " in a PID namespace");
+	in_namespaces(2, count, " in two nested PID namespaces");
 	es_mount_remove_below(dir, true);
 	es_tree_remove(AT_FDCWD, dir);
 	printf("%s\n", failures ? "FAILED" : "PASSED");

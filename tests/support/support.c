@@ -19,7 +19,6 @@
 
 #include "exitsnoop.h"
 #include "fs.h"
-#include "unit.h"
 #include "mount.h"
 
 #ifndef ES_VICTIM
@@ -28,9 +27,6 @@
 
 /* Names the scratch directories, so that the runner finds those of tests that have failed. */
 static int runner_pid;
-
-/* Containers of concurrent test programs must not meet in a cgroup. */
-static int test_pid;
 
 void require_runtime(void)
 {
@@ -93,7 +89,6 @@ void env_init(struct env *env)
 	char path[PATH_MAX];
 
 	memset(env, 0, sizeof(*env));
-	test_pid = getpid();
 	snprintf(env->dir, sizeof(env->dir), "%s/es-test-%d-XXXXXX", tmp ? tmp : "/tmp",
 		 runner_pid);
 	ck_assert_ptr_nonnull(mkdtemp(env->dir));
@@ -111,6 +106,7 @@ void env_init(struct env *env)
 	env->opts = (struct es_manager_opts){ .size = sizeof(env->opts),
 					      .root_dir = env->root,
 					      .state_dir = env->state,
+					      .io_helper = ES_IO_HELPER,
 					      .error = &env->error };
 }
 
@@ -123,43 +119,24 @@ static int remove_node(const char *path, const struct stat *st, int flag, struct
 	return 0;
 }
 
-static int remove_cgroup(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)ftw;
-	if (flag == FTW_DP && strstr(path, "es-test-"))
-		rmdir(path);
-	return 0;
-}
-
-static void kill_strays(const struct env *env)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-
-	while ((entry = readdir(proc))) {
-		char path[300], target[PATH_MAX];
-		ssize_t n;
-
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/root", entry->d_name);
-		n = readlink(path, target, sizeof(target) - 1);
-		if (n > 0) {
-			target[n] = '\0';
-			if (strstr(target, env->dir))
-				kill(atoi(entry->d_name), SIGKILL);
-		}
-	}
-	closedir(proc);
-}
-
 void env_clear(struct env *env)
 {
-	kill_strays(env);
+	env_kill_all(env);
 	es_mount_remove_below(env->dir, true);
 	nftw(env->dir, remove_node, 64, FTW_DEPTH | FTW_PHYS);
-	nftw("/sys/fs/cgroup", remove_cgroup, 64, FTW_DEPTH | FTW_PHYS);
+	env_remove_cgroups(env);
+}
+
+void enter_private_mounts(bool with_bpffs)
+{
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	umount2("/sys/fs/bpf", MNT_DETACH);
+	if (with_bpffs)
+		ck_assert_int_eq(mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL), 0);
+	ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), 0);
 }
 
 struct es_manager *env_open(struct env *env)
@@ -184,13 +161,15 @@ const char *box_spec(const struct env *env, const char *id, const struct box *bo
 	    "\"args\":[",
 	    box->terminal ? "true" : "false");
 	for (int i = 0; box->args[i]; i++)
-		ADD("%s\"%s\"", i ? "," : "", box->args[i]);
+		ADD("%s\"%s\"", i ? "," : "", json_escape(box->args[i]));
 	ADD("]},\"root\":{\"path\":\"%s\",\"readonly\":false},\"mounts\":["
 	    "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
 	    /* runc makes files in it, and all containers share the root file system. */
-	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],"
-	    "\"linux\":{\"cgroupsPath\":\"/es-test-%d-%s\",",
-	    env->rootfs, test_pid, id);
+	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
+	    "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\","
+	    "\"options\":[\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]}],"
+	    "\"linux\":{\"cgroupsPath\":\"/%s-%s\",",
+	    env->rootfs, env_tag(env), id);
 	if (box->memory_limit)
 		ADD("\"resources\":{\"memory\":{\"limit\":%llu,\"swap\":%llu}},",
 		    (unsigned long long)box->memory_limit, (unsigned long long)box->memory_limit);
@@ -220,6 +199,9 @@ struct es_task *box_create(struct env *env, struct es_manager *m, const char *id
 	int r;
 
 	opts.spec = box_spec(env, id, box);
+	opts.stdin_path = box->in;
+	opts.stdout_path = box->out;
+	opts.stderr_path = box->err;
 	r = es_task_create(m, "test", id, &opts, &task);
 	ck_assert_msg(r == 0, "create %s: %d: %s", id, r, env->error.message);
 	return task;
@@ -244,126 +226,12 @@ void box_go(const struct env *env, const char *name)
 	ck_assert_int_ge(close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644)), 0);
 }
 
-/* Census */
-
-static int count_processes(const struct env *env)
+void box_ungo(const struct env *env, const char *name)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	int n = 0;
+	char path[PATH_MAX];
 
-	while ((entry = readdir(proc))) {
-		char path[300], text[4096] = "";
-		ssize_t size;
-
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' ||
-		    atoi(entry->d_name) == getpid() || atoi(entry->d_name) == getppid())
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/root", entry->d_name);
-		size = readlink(path, text, sizeof(text) - 1);
-		if (size > 0 && strstr(text, env->dir)) {
-			n++;
-			continue;
-		}
-		snprintf(path, sizeof(path), "/proc/%s/cwd", entry->d_name);
-		memset(text, 0, sizeof(text));
-		size = readlink(path, text, sizeof(text) - 1);
-		n += size > 0 && strstr(text, env->dir);
-	}
-	closedir(proc);
-	return n;
-}
-
-static int count_mounts(const struct env *env)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[8192], bpf[PATH_MAX];
-	int n = 0;
-
-	snprintf(bpf, sizeof(bpf), "%s/bpf ", env->root);
-	while (fgets(line, sizeof(line), f))
-		if (strstr(line, env->dir) && !strstr(line, bpf))
-			n++;
-	fclose(f);
-	return n;
-}
-
-static int found;
-static char wanted[64];
-
-static int count_cgroup(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)ftw;
-	if (flag == FTW_D && strstr(path, wanted)) {
-		found++;
-		printf("left: %s\n", path);
-	}
-	return 0;
-}
-
-static int count_file(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	static const char *const own[] = { "lock", "trace-ids.db", "trace-ids.db-journal",
-					   "bpf",  ".runtime",	   "test" };
-	const char *name = path + ftw->base;
-
-	(void)st;
-	(void)flag;
-	if (ftw->level == 0)
-		return 0;
-	/* The runtime's root stays, one directory for each namespace. */
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-		if (ftw->level <= 2 && strcmp(name, own[i]) == 0)
-			return 0;
-	if (strstr(path, "/root/bpf/"))
-		return 0;
-	printf("left: %s\n", path);
-	found++;
-	return 0;
-}
-
-struct census census_take(const struct env *env)
-{
-	struct census census = { .slots = -1 };
-	char bpf[PATH_MAX];
-
-	census.processes = count_processes(env);
-	census.mounts = count_mounts(env);
-	found = 0;
-	snprintf(wanted, sizeof(wanted), "/es-test-%d-", test_pid);
-	nftw("/sys/fs/cgroup", count_cgroup, 64, FTW_PHYS);
-	census.cgroups = found;
-	found = 0;
-	nftw(env->state, count_file, 64, FTW_PHYS);
-	nftw(env->root, count_file, 64, FTW_PHYS);
-	census.files = found;
-	snprintf(bpf, sizeof(bpf), "%s/bpf", env->root);
-	if (access(bpf, F_OK) == 0) {
-		struct es_exitsnoop_opts opts = { .root_dir = env->root };
-		struct es_exitsnoop *snoop;
-		uint64_t *ids = NULL;
-
-		if (es_exitsnoop_open(&opts, &snoop) == 0) {
-			census.slots = es_exitsnoop_list(snoop, &ids);
-			es_exitsnoop_close(snoop);
-			free(ids);
-		}
-	}
-	return census;
-}
-
-void census_assert_empty(const struct env *env)
-{
-	struct census c;
-
-	/* runc's own processes end a moment after their work is done. */
-	wait_until(count_processes(env) == 0);
-	c = census_take(env);
-	ck_assert_msg(c.processes == 0 && c.mounts == 0 && c.cgroups == 0 && c.files == 0 &&
-			      c.slots <= 0,
-		      "left behind: %d processes, %d mounts, %d cgroups, %d files, %d map entries",
-		      c.processes, c.mounts, c.cgroups, c.files, c.slots);
+	snprintf(path, sizeof(path), "%s/go-%s", env->rootfs, name);
+	unlink(path);
 }
 
 /* Children */
@@ -422,15 +290,18 @@ static void clear_leftovers(void)
 int run_suite(const char *name, const TTest *const *tests, size_t n, double timeout_s)
 {
 	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
 	SRunner *runner;
 	int failed;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	tcase_set_timeout(tcase, timeout_s);
-	for (size_t i = 0; i < n; i++)
+	/* A case of its own for each: CK_RUN_CASE=name runs one alone. */
+	for (size_t i = 0; i < n; i++) {
+		TCase *tcase = tcase_create(tests[i]->name);
+
+		tcase_set_timeout(tcase, timeout_s);
 		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
+		suite_add_tcase(suite, tcase);
+	}
 	runner = srunner_create(suite);
 	runner_pid = getpid();
 	srunner_run_all(runner, CK_NORMAL);
@@ -438,44 +309,4 @@ int run_suite(const char *name, const TTest *const *tests, size_t n, double time
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed != 0;
-}
-
-/* Scratch directory of unit tests */
-
-static char scratch_path[64];
-
-const char *scratch_dir(void)
-{
-	if (!*scratch_path) {
-		strcpy(scratch_path, "/tmp/es-unit-XXXXXX");
-		ck_assert_ptr_nonnull(mkdtemp(scratch_path));
-	}
-	return scratch_path;
-}
-
-const char *scratch(const char *name)
-{
-	static char paths[8][PATH_MAX];
-	static unsigned int next;
-	char *path = paths[next++ % 8];
-
-	snprintf(path, PATH_MAX, "%s/%s", scratch_dir(), name);
-	return path;
-}
-
-void scratch_clear(void)
-{
-	if (*scratch_path) {
-		es_mount_remove_below(scratch_path, true);
-		es_tree_remove(AT_FDCWD, scratch_path);
-	}
-	*scratch_path = '\0';
-}
-
-bool private_mounts_possible(void)
-{
-	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
-		return true;
-	printf("SKIPPED a part: no private mount namespace: %m\n");
-	return false;
 }

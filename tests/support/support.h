@@ -25,6 +25,7 @@ struct box {
 	bool host_pid;	       /* no PID namespace: signals have their default effect on init */
 	uint64_t memory_limit; /* bytes; 0: none */
 	bool terminal;
+	const char *in, *out, *err; /* standard streams; NULL: null */
 };
 
 /* Exit 77 with a reason unless root with BPF and a runtime. */
@@ -34,8 +35,18 @@ void env_init(struct env *env);
 /* Removes the directory, what is mounted in it and what is pinned. Asserts nothing. */
 void env_clear(struct env *env);
 
+/* SIGKILL what runs outside of the containers' cgroups, as a service manager does to a service. */
+void env_kill_runtimes(const struct env *env);
+
+/* A copy of the mount namespace, as PrivateMounts= makes it: of one that the host's mounts do not
+   reach, in which a bpffs is at /sys/fs/bpf or not. */
+void enter_private_mounts(bool with_bpffs);
+
 /* Open a manager on the environment or fail the test. */
 struct es_manager *env_open(struct env *env);
+
+/* As a JSON string without its quotes; a static buffer. */
+const char *json_escape(const char *text);
 
 /* Text of a config.json for the box, valid for the named task; static buffer per thread. */
 const char *box_spec(const struct env *env, const char *id, const struct box *box);
@@ -50,12 +61,21 @@ struct es_task *box_run(struct env *env, struct es_manager *m, const char *id,
 
 /* Let containers that `victim -w /go-NAME` waits go on. */
 void box_go(const struct env *env, const char *name);
+/* Let those that come after it wait again. */
+void box_ungo(const struct env *env, const char *name);
+
+/* Its name in paths and cgroups; unique on the machine. */
+const char *env_tag(const struct env *env);
+/* End every process of it, of containers too. */
+void env_kill_all(const struct env *env);
+void env_remove_cgroups(const struct env *env);
 
 /* Counts of what a test could leave behind, for the environment. */
 struct census {
-	int processes; /* named runc:*, or with the environment's directory in their command line */
+	int processes; /* in one of its containers' cgroups, or at work in or on its directory */
+	int runtimes;  /* of them: in no container, those of the runtime and of ours */
 	int mounts;    /* below the environment, without the bpffs of the root */
-	int cgroups;   /* directories with "es-test-<pid>" in their name */
+	int cgroups;   /* of its containers */
 	int files;     /* below state and root, without what belongs to the manager itself */
 	int slots;     /* trace IDs in the maps; -1: no pins */
 };

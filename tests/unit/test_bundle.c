@@ -86,6 +86,7 @@ START_TEST(halves_are_not_valid)
 {
 	struct es_bundle_store *store = open_store();
 	struct es_bundle_name *names;
+	char target[PATH_MAX];
 	struct es_bundle *b;
 
 	ck_assert_int_eq(es_bundle_begin(store, "ns", "a", NULL, &b), 0);
@@ -100,9 +101,20 @@ START_TEST(halves_are_not_valid)
 	ck_assert_uint_eq(mode_of(scratch("root/ns/a")), 0711);
 	ck_assert_int_eq(es_bundle_uncommit(b, &error), 0);
 	ck_assert_int_eq(es_bundle_is_valid(b), 0);
-	/* A link to elsewhere is not the mark. */
-	ck_assert_int_eq(symlink("/etc", scratch("state/ns/a/work")), 0);
-	ck_assert_int_eq(es_bundle_is_valid(b), 0);
+	/* That of another bundle is not the mark, nor is a directory in its place. */
+	ck_assert_int_eq(symlink(scratch("root/ns/b"), scratch("state/ns/a/work")), 0);
+	ck_assert_int_eq(es_bundle_is_valid(b), -EBADMSG);
+	ck_assert_int_eq(es_bundle_uncommit(b, &error), 0);
+	ck_assert_int_eq(mkdir(scratch("state/ns/a/work"), 0700), 0);
+	ck_assert_int_eq(es_bundle_is_valid(b), -EBADMSG);
+	ck_assert_int_eq(es_bundle_uncommit(b, &error), 0);
+	ck_assert_int_eq(rmdir(scratch("state/ns/a/work")), 0);
+	/* That of the same one in a root of another name is, and is turned. */
+	ck_assert_int_eq(symlink("/elsewhere/ns/a", scratch("state/ns/a/work")), 0);
+	ck_assert_int_eq(es_bundle_is_valid(b), 1);
+	ck_assert_int_eq(es_bundle_remake_work(b), 0);
+	ck_assert_int_eq(readlink(scratch("state/ns/a/work"), target, sizeof(target)),
+			 (ssize_t)strlen(scratch("root/ns/a")));
 	/* Listed all the same, foreign names and files are not. */
 	ck_assert_int_eq(close(creat(scratch("state/ns/file"), 0600)), 0);
 	ck_assert_int_eq(mkdir(scratch("state/.hidden"), 0700), 0);

@@ -48,6 +48,33 @@ static const char *content(const char *name)
 	return text;
 }
 
+static void terminal_arguments(const struct es_runc *runc, const struct es_runc_create *create)
+{
+	struct es_runc_restore restore = { .image_path = "/image",
+					   .work_path = "/work",
+					   .create = *create };
+	struct es_runc_exec exec = { .process_file = "/p.json",
+				     .pid_file = "/e/init.pid",
+				     .console_socket = "/e/console.sock",
+				     .io = create->io,
+				     .mark_prog_fd = -1 };
+
+	restore.create.console_socket = "/b/console.sock";
+	ck_assert_int_eq(es_runc_create(runc, &restore.create, &error), 0);
+	ck_assert_ptr_nonnull(strstr(content("out"),
+				     "--pid-file /b/init.pid --console-socket /b/console.sock "
+				     "--no-pivot --no-new-keyring c1\n"));
+	ck_assert_int_eq(es_runc_restore(runc, &restore, &error), 0);
+	ck_assert_ptr_nonnull(strstr(content("out"),
+				     "restore --image-path /image --work-path /work --detach "
+				     "--no-subreaper --bundle"));
+	ck_assert_ptr_nonnull(strstr(content("out"), "--console-socket /b/console.sock "));
+	ck_assert_int_eq(es_runc_exec(runc, &exec, &error), 0);
+	ck_assert_ptr_nonnull(strstr(content("out"),
+				     "exec --process /p.json --console-socket /e/console.sock "
+				     "--detach --pid-file /e/init.pid c1\n"));
+}
+
 START_TEST(arguments)
 {
 	struct es_runc runc =
@@ -71,6 +98,7 @@ START_TEST(arguments)
 		 "--bundle %s --pid-file /b/init.pid --no-pivot --no-new-keyring c1\n\n",
 		 runc.bundle, runc.log, runc.bundle);
 	ck_assert_str_eq(content("out"), expected);
+	terminal_arguments(&runc, &create);
 	ck_assert_int_eq(es_runc_start(&runc, &error), 0);
 	ck_assert_ptr_nonnull(strstr(content("out"), "--systemd-cgroup start c1\n"));
 	ck_assert_int_eq(es_runc_delete(&runc, false, &error), 0);

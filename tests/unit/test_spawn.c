@@ -259,5 +259,46 @@ START_TEST(identity)
 }
 END_TEST
 
+/* More descriptors on 3, 4 ..., and an environment of its own. */
+START_TEST(more_descriptors)
+{
+	static const char *const env[] = { "ONLY=this", NULL };
+	char *argv[] = { "sh", "-c",
+			 "tr '\\0' '\\n' </proc/$$/environ >&3; echo four >&5; "
+			 "ls /proc/$$/fd >&3",
+			 NULL };
+	int pipes[2][2], status, more[3];
+	struct es_spawn spawn = { .program = "/bin/sh",
+				  .argv = argv,
+				  .env = env,
+				  .fd = { -1, -1, -1 },
+				  .more_fd = more,
+				  .more = 3,
+				  .mark_prog_fd = -1 };
+	struct es_pidref child;
+	char text[256] = "";
+
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(pipe2(pipes[i], O_CLOEXEC), 0);
+	more[0] = pipes[0][1];
+	more[1] = -1; /* stays closed */
+	more[2] = pipes[1][1];
+	ck_assert_int_eq(es_spawn_lasting(&spawn, &child), 0);
+	ck_assert_uint_gt(child.start_ticks, 0);
+	ck_assert_int_eq(es_spawn_reap(&child, es_deadline_after_ms(20000), &status), 0);
+	ck_assert_int_eq(status, 0);
+	es_pidref_close(&child);
+	ck_assert_int_gt(read(pipes[1][0], text, sizeof(text) - 1), 0);
+	ck_assert_str_eq(text, "four\n");
+	memset(text, 0, sizeof(text));
+	ck_assert_int_gt(read(pipes[0][0], text, sizeof(text) - 1), 0);
+	ck_assert_msg(strncmp(text, "ONLY=this\n", 10) == 0, "%s", text);
+	ck_assert_ptr_null(strstr(text, "4\n"));
+	spawn.more = ES_SPAWN_MORE_MAX + 1;
+	ck_assert_int_eq(es_spawn(&spawn, &child), -EINVAL);
+}
+END_TEST
+
 UNIT_SUITE("spawn", status_of_every_kind, clean_environment, descriptors_that_overlap,
-	   what_cannot_run, deadline_and_lost_status, from_many_threads, find_program, identity)
+	   what_cannot_run, deadline_and_lost_status, from_many_threads, find_program, identity,
+	   more_descriptors)
