@@ -44,6 +44,7 @@ int es_runc_restore(const struct es_runc *runc, const struct es_runc_restore *re
 	struct es_runc_command c;
 
 	es_runc_command_init(&c, runc, "restore");
+	c.env = restore->env;
 	es_runc_command_add(&c, "--image-path");
 	es_runc_command_add(&c, restore->image_path);
 	es_runc_command_add(&c, "--work-path");
@@ -138,7 +139,7 @@ int es_runc_update(const struct es_runc *runc, const char *resources, size_t siz
 }
 
 int es_runc_checkpoint(const struct es_runc *runc, const struct es_checkpoint_opts *checkpoint,
-		       const char *work_path, struct es_error *error)
+		       const char *work_path, const char *env, struct es_error *error)
 {
 	static const struct {
 		uint32_t flag;
@@ -152,6 +153,7 @@ int es_runc_checkpoint(const struct es_runc *runc, const struct es_checkpoint_op
 	CLEANUP(es_runc_command_clear) struct es_runc_command c;
 
 	es_runc_command_init(&c, runc, "checkpoint");
+	c.env = env;
 	es_runc_command_add(&c, "--image-path");
 	es_runc_command_add(&c, checkpoint->image_path);
 	es_runc_command_add(&c, "--work-path");

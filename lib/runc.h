@@ -49,14 +49,18 @@ struct es_runc_exec {
 ES_HIDDEN int es_runc_exec(const struct es_runc *runc, const struct es_runc_exec *exec,
 			   struct es_error *error);
 
-/* runc checkpoint; options as of containerd's runc shim. work_path is not NULL. */
+/*
+ * runc checkpoint; options as of containerd's runc shim. work_path is not NULL; env is a variable
+ * for criu (criu.h), or NULL.
+ */
 ES_HIDDEN int es_runc_checkpoint(const struct es_runc *runc,
 				 const struct es_checkpoint_opts *checkpoint, const char *work_path,
-				 struct es_error *error);
+				 const char *env, struct es_error *error);
 
 struct es_runc_restore {
 	const char *image_path;
 	const char *work_path;
+	const char *env; /* for criu (criu.h), or NULL */
 	struct es_runc_create create;
 };
 /* runc restore --detach. */

@@ -33,6 +33,7 @@ struct es_runc_command {
 	size_t argc;
 	int fd[3];
 	int stderr_pipe; /* read end; -EBADF: stderr is the container's */
+	const char *env; /* NAME=value beside the host's; borrowed; NULL: none */
 	int mark_prog_fd;
 	uint64_t trace_id;
 	off_t log_start;

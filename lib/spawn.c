@@ -208,18 +208,20 @@ static bool is_dropped(const char *variable, const char *const *drop)
 	return false;
 }
 
-/* A new array of the old strings. */
-static char **make_environment(const char *const *drop)
+/* A new array of the old strings, and one more. */
+static char **make_environment(const char *const *drop, const char *add)
 {
 	size_t n = 0, kept = 0;
 	char **env;
 
 	while (environ && environ[n])
 		n++;
-	env = calloc(n + 1, sizeof(*env));
+	env = calloc(n + 2, sizeof(*env));
 	for (size_t i = 0; env && i < n; i++)
 		if (!is_dropped(environ[i], drop))
 			env[kept++] = environ[i];
+	if (env && add)
+		env[kept] = (char *)(uintptr_t)add;
 	return env;
 }
 
@@ -272,7 +274,7 @@ int es_spawn(const struct es_spawn *spawn, struct es_pidref *ret)
 	if (null_fd < 0)
 		return es_neg_errno();
 	if (!spawn->env) {
-		env = make_environment(spawn->env_drop);
+		env = make_environment(spawn->env_drop, spawn->env_add);
 		if (!env)
 			return -ENOMEM;
 	}

@@ -15,6 +15,7 @@ struct es_spawn {
 	char *const *argv;
 	const char *const *env;	     /* the whole environment, ended by NULL; NULL: the host's */
 	const char *const *env_drop; /* names removed from the host's, ended by NULL; may be NULL */
+	const char *env_add;	     /* NAME=value beside the host's; may be NULL */
 	const char *cwd;	     /* NULL: "/" */
 	int fd[3];		     /* become 0, 1, 2; a negative one is /dev/null */
 	const int *more_fd;	     /* become 3, 4, ...; a negative one stays closed */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "criu.h"
 #include "error.h"
 #include "fs.h"
 #include "opts.h"
@@ -51,6 +52,7 @@ static void keep_dump_log(const struct es_task *task, const char *work)
 
 static int checkpoint(struct es_task *task, const struct es_checkpoint_opts *opts)
 {
+	CLEANUP(es_criu_env_clear) char *env = NULL;
 	cleanup_free char *own_work = NULL;
 	const char *work = opts->work_path;
 	char log[ES_TASK_LOG_PATH_MAX];
@@ -67,8 +69,11 @@ static int checkpoint(struct es_task *task, const struct es_checkpoint_opts *opt
 	if (r < 0)
 		return es_error_set_errno(opts->error, r, "cannot make %s", work);
 	es_step("checkpoint.work");
+	r = es_criu_dump_streams(task->init.pid, opts->image_path, work, &env);
+	if (r < 0)
+		return es_error_set_errno(opts->error, r, "cannot name the streams to criu");
 	es_task_runtime(task, log, &runc);
-	r = es_runc_checkpoint(&runc, opts, work, opts->error);
+	r = es_runc_checkpoint(&runc, opts, work, env, opts->error);
 	es_step("checkpoint.runtime");
 	if (own_work) {
 		cleanup_fd int fd =

@@ -330,8 +330,12 @@ static int create(struct creation *c, struct es_task **ret)
 	struct es_task *task = c->task;
 	int r;
 
-	/* Before anything is made: most mistakes are in what the caller gave us. */
-	r = es_task_io_open(&c->io.stream, streams, c->opts.error);
+	/*
+	 * Before anything is made: most mistakes are in what the caller gave us. A restore opens
+	 * them when it runs: to close them until then would tell a reader that the output has
+	 * ended.
+	 */
+	r = c->opts.restore_path ? 0 : es_task_io_open(&c->io.stream, streams, c->opts.error);
 	if (r < 0)
 		return r;
 	r = es_registry_add(task);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "container_cgroup.h"
+#include "criu.h"
 #include "error.h"
 #include "fs.h"
 #include "process_io_end.h"
@@ -85,10 +86,12 @@ static int run_restore(struct es_task *task, struct es_process_io *io, struct es
 		       struct es_error *error)
 {
 	struct es_exitsnoop *snoop = es_monitor_exitsnoop(task->manager->monitor);
+	CLEANUP(es_criu_env_clear) char *env = NULL;
 	cleanup_free char *pid_file = NULL;
 	char log[ES_TASK_LOG_PATH_MAX];
 	struct es_runc_restore restore;
 	struct es_runc runc;
+	const char *work;
 	int r;
 
 	r = es_task_io_open(&io->stream, (const char *const *)task->record.stream, error);
@@ -99,6 +102,12 @@ static int run_restore(struct es_task *task, struct es_process_io *io, struct es
 	r = es_path_join(&pid_file, es_bundle_dir(task->bundle), ES_PID_FILE);
 	if (r < 0)
 		return r;
+	work = task->record.restore_work_path ? task->record.restore_work_path
+					      : es_bundle_work_dir(task->bundle);
+	r = es_criu_restore_streams(task->record.restore_path, work, &env);
+	if (r < 0)
+		return es_error_set_errno(error, r, "cannot name the streams of %s to criu",
+					  task->record.restore_path);
 	r = es_process_reserve(task->manager, task->record.trace_id, error);
 	if (r < 0)
 		return r;
@@ -106,8 +115,8 @@ static int run_restore(struct es_task *task, struct es_process_io *io, struct es
 	runc.bundle = task->record.oci_bundle;
 	restore = (struct es_runc_restore){
 		.image_path = task->record.restore_path,
-		.work_path = task->record.restore_work_path ? task->record.restore_work_path
-							    : es_bundle_work_dir(task->bundle),
+		.work_path = work,
+		.env = env,
 		.create = { .pid_file = pid_file,
 			    .no_pivot = task->record.flags & ES_TASK_NO_PIVOT,
 			    .console_socket = *io->console_socket ? io->console_socket : NULL,

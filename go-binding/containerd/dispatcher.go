@@ -85,12 +85,22 @@ func newDispatcher(ic *plugin.InitContext, stock any) (*Dispatcher, error) {
 	return d, nil
 }
 
-// Create sends the task where its runtime name says, which is the path of the runtime if one is given.
+// Create sends the task where its runtime name says, which is the path of the runtime if one is given. CRI leaves
+// the path away when it restores a container: then it goes where its pod is.
 func (d *Dispatcher) Create(ctx context.Context, id string, opts runtime.CreateOpts) (runtime.Task, error) {
-	if opts.Runtime == Name {
+	if opts.Runtime == Name || opts.RestoreFromPath && d.owns(ctx, opts.SandboxID) {
 		return d.embed.Create(ctx, id, opts)
 	}
 	return d.Upstream.Create(ctx, id, opts)
+}
+
+// owns: the pod of this ID is ours.
+func (d *Dispatcher) owns(ctx context.Context, sandbox string) bool {
+	if sandbox == "" {
+		return false
+	}
+	_, err := d.embed.Get(ctx, sandbox)
+	return err == nil
 }
 
 // Get finds a task of either.

@@ -118,7 +118,7 @@ walk_reopen_log() {
 	mv "$path" "$path.old"
 	crictl logs --reopen "$1" >/dev/null 2>&1 || die "the log is not reopened"
 	[ -e "$path" ] || die "the log is not reopened"
-	crictl exec --sync "$1" sh -c 'echo later >/proc/1/fd/1'
+	crictl exec --sync "$1" sh -c 'echo later >/proc/1/fd/1' >/dev/null
 	wait_log "$1" later
 }
 
@@ -206,7 +206,7 @@ walk_oom() {
 	# The limit of the container is the sum of its execs too.
 	id=$(run_container exec "$limit" sh -c 'while [ ! -e /end ]; do sleep 0.1; done; exit 8')
 	crictl exec --sync "$id" sh -c 'tail /dev/zero' >/dev/null 2>&1 || true
-	crictl exec --sync "$id" touch /end
+	crictl exec --sync "$id" touch /end >/dev/null
 	fact "exec killed for memory" "$(exited "oom of an exec" "$id")"
 	remove_pod
 }
@@ -253,6 +253,7 @@ walk_failures() {
 	expect "start, no such program" "StartError 128" "$(exited "start, no such program, status" "$id")"
 	id=$(create never '{}' sleep 1000)
 	expect "created" CONTAINER_CREATED "$(status "$id" .state)"
-	crictl rm "$id" >/dev/null
+	# It complains of the log that a container which never ran does not have.
+	crictl rm "$id" >/dev/null 2>&1
 	remove_pod
 }
