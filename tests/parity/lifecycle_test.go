@@ -48,7 +48,6 @@ var lifecycleScenarios = []scenario{
 		c.state()
 		c.start()
 		c.wait()
-		c.ready()
 		c.kill(syscall.SIGTERM)
 		c.delete()
 		c.pause()
