@@ -48,7 +48,15 @@ func (t *Task) Exec(_ context.Context, id string, opts runtime.ExecOpts) (runtim
 	if err != nil {
 		return nil, err
 	}
-	before := t.status()
+	state, err := c.task.State()
+	if err != nil {
+		return nil, err
+	}
+	before := state.Status
+	if before == embedshim.TaskCreated && state.Pid == 0 {
+		// An image that is not restored yet: there is no container to be in.
+		return nil, errors.New("cannot exec in a created state")
+	}
 	exec, err := c.task.Exec(id, embedshim.ExecOptions{
 		Process: text,
 		Streams: embedshim.Streams{Stdin: opts.IO.Stdin, Stdout: opts.IO.Stdout, Stderr: opts.IO.Stderr},

@@ -47,7 +47,8 @@ func (c *container) ready() {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		_, mask, _ := strings.Cut(string(text), "SigCgt:\t")
 		caught, _ := strconv.ParseUint(strings.TrimSpace(strings.SplitN(mask, "\n", 2)[0]), 16, 64)
-		return caught&(1<<(syscall.SIGTERM-1)) != 0
+		// runc, which it was before, has handlers too.
+		return strings.HasPrefix(string(text), "Name:\tsh\n") && caught&(1<<(syscall.SIGTERM-1)) != 0
 	})
 }
 

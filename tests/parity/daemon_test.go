@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,33 +89,43 @@ func (d *daemon) start() error {
 }
 
 func (d *daemon) waitServing() error {
-	// A connection of before a restart would wait for a while before it tries again.
 	if d.client != nil {
 		d.client.Close()
 		d.client = nil
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for time.Now().Before(deadline) {
-		if d.client == nil {
-			client, err := containerd.New(d.address, containerd.WithTimeout(time.Second))
-			if err != nil {
-				continue
-			}
-			d.client = client
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		serving, err := d.client.IsServing(ctx)
-		cancel()
-		if err == nil && serving {
-			return nil
-		}
+	serving := poll(30*time.Second, func() bool {
 		select {
 		case <-d.exited:
-			return fmt.Errorf("containerd has ended:\n%s", d.logTail(20))
-		case <-time.After(20 * time.Millisecond):
+			return true
+		default:
 		}
+		// A client that is refused waits for a second before it tries again: it gets a socket that accepts.
+		conn, err := net.Dial("unix", d.address)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return d.connect()
+	})
+	if !serving || d.client == nil {
+		return fmt.Errorf("containerd does not serve:\n%s", d.logTail(20))
 	}
-	return fmt.Errorf("containerd does not serve:\n%s", d.logTail(20))
+	return nil
+}
+
+func (d *daemon) connect() bool {
+	client, err := containerd.New(d.address, containerd.WithTimeout(time.Second))
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if serving, err := client.IsServing(ctx); err != nil || !serving {
+		client.Close()
+		return false
+	}
+	d.client = client
+	return true
 }
 
 // stop ends the daemon by a signal. What does not end by SIGTERM is killed, and that is an error.

@@ -69,7 +69,7 @@ var execScenarios = []scenario{
 		e.state()
 		e.kill(syscall.SIGKILL)
 		e.delete()
-		e = c.execute("e", []string{"true"}, streams{})
+		e = c.execute("after", []string{"true"}, streams{})
 		e.start()
 		e.wait()
 		e.delete()

@@ -18,8 +18,8 @@ func refusedToStart(w want, io streams) func(*side) {
 		c := s.container(w)
 		if c.create(io) {
 			c.start()
-			c.state()
 			c.wait()
+			c.state()
 			c.delete()
 		}
 		c.state()

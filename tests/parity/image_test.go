@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
@@ -131,22 +132,23 @@ func (s *side) imageScenario() {
 	s.say("task: %v", fmt.Sprint(err))
 }
 
-// pipe is a client's standard input that ends, as ctr has it: it can only tell the task that the input is at its
-// end once it has the task.
+// pipe is a client's standard input, and says when it has ended.
 type pipe struct {
 	io.Reader
-	end func()
+	ended chan struct{}
+	end   sync.Once
 }
 
 func (p *pipe) Read(text []byte) (int, error) {
 	n, err := p.Reader.Read(text)
-	if err == io.EOF && p.end != nil {
-		p.end()
+	if err == io.EOF {
+		p.end.Do(func() { close(p.ended) })
 	}
 	return n, err
 }
 
-// pipedStdin runs a program that reads what the client has long had at hand.
+// pipedStdin runs a program that reads what the client has long had at hand: the client is at the end of it
+// before it has the task that it must tell.
 func (s *side) pipedStdin() {
 	c := s.container(want{args: sh("cat; exit 4")})
 	ctx, cancel := s.call()
@@ -155,20 +157,21 @@ func (s *side) pipedStdin() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	in := &pipe{Reader: strings.NewReader("word\n")}
+	in := &pipe{Reader: strings.NewReader("word\n"), ended: make(chan struct{})}
 	var out, errs bytes.Buffer
 	task, err := made.NewTask(ctx, cio.NewCreator(cio.WithStreams(in, &out, &errs), cio.WithFIFODir(s.dir)))
 	if err != nil {
 		s.outcome("new task", err)
 		return
 	}
-	in.end = func() { _ = task.CloseIO(s.ctx, containerd.WithStdinCloser) }
 	s.normal.know(task.Pid(), c.name())
 	exits, err := task.Wait(ctx)
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.outcome("start", task.Start(ctx))
+	<-in.ended
+	s.outcome("close stdin", task.CloseIO(ctx, containerd.WithStdinCloser))
 	exit := <-exits
 	s.say("exit: %d %v", exit.ExitCode(), exit.Error())
 	_, err = task.Delete(ctx, containerd.WithProcessKill)

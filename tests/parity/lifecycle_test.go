@@ -48,7 +48,6 @@ var lifecycleScenarios = []scenario{
 		c.state()
 		c.start()
 		c.wait()
-		c.ready()
 		c.kill(syscall.SIGTERM)
 		c.delete()
 		c.pause()
@@ -109,7 +108,9 @@ var lifecycleScenarios = []scenario{
 	{"long-names", func(s *side) {
 		c := s.container(want{id: longName("id", 64)})
 		c.run(streams{})
-		c.execute(longName("exec", 64), []string{"true"}, streams{}).start()
+		e := c.execute(longName("exec", 64), []string{"true"}, streams{})
+		e.start()
+		e.wait()
 		c.state()
 		c.ready()
 		c.kill(syscall.SIGTERM)

@@ -61,6 +61,8 @@ var (
 	}{
 		{regexp.MustCompile(`/tmp/runc-process[0-9]+`), "<process file>"},
 		{regexp.MustCompile(`/[^ ]*/pty[0-9]+/pty\.sock`), "<console socket>"},
+		{regexp.MustCompile(`/proc/[0-9]+/fd/[0-9]+/console\.sock`), "<console socket>"},
+		{regexp.MustCompile(`<dir>/[0-9]+/`), "<dir>/<number>/"},
 		{regexp.MustCompile(`ctrd-checkpoint[0-9]+`), "ctrd-checkpoint"},
 		{regexp.MustCompile(`<bundles>/([^/ ]+)/work\b`), "<works>/$1"},
 		{regexp.MustCompile(`time="[^"]*"`), `time="<time>"`},

@@ -94,7 +94,12 @@ func (c *container) settledEvents() []string {
 		return strings.HasPrefix(line, "delete "+c.id+": id=")
 	})
 	if deleted {
-		came := poll(300*time.Millisecond, func() bool { return slices.ContainsFunc(s.eventsOf(c.id), isDelete) })
+		limit := 300 * time.Millisecond
+		if s.ours() {
+			// After a restart events wait until clients can have come back.
+			limit = goneLimit
+		}
+		came := poll(limit, func() bool { return slices.ContainsFunc(s.eventsOf(c.id), isDelete) })
 		if !came && s.ours() {
 			s.say("event of %s: no delete", c.id)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -126,7 +127,15 @@ func poll(limit time.Duration, condition func() bool) bool {
 // restart ends the daemon when both sides are here, lets them act while there is none, and starts it again.
 func (s *side) restart(signal syscall.Signal, meanwhile func()) {
 	s.Helper()
-	s.meeting.meet(func() error { return world.daemon.stop(signal) })
+	for _, c := range s.containers {
+		// The stock shim loses what it has not told yet.
+		s.until("the events of "+c.id, func() bool {
+			return slices.ContainsFunc(s.eventsOf(c.id), func(line string) bool { return strings.HasPrefix(line, "create ") })
+		})
+	}
+	if err := s.meeting.meet(func() error { return world.daemon.stop(signal) }); err != nil {
+		s.Fatal(err)
+	}
 	if meanwhile != nil {
 		meanwhile()
 	}

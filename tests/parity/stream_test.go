@@ -109,8 +109,11 @@ var streamScenarios = []scenario{
 		path, in := s.input("i.in")
 		io.stdin = path
 		c.create(io)
-		s.write(in, "one\n")
-		in.Close()
+		go func() {
+			// Nobody has to read it before the start.
+			_, _ = in.Write([]byte("one\n"))
+			in.Close()
+		}()
 		c.closeStdin()
 		c.start()
 		c.wait()
