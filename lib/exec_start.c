@@ -59,7 +59,7 @@ static int run_runtime(struct es_exec *exec, struct es_process_io *io, struct es
 	    (r = es_path_join(&process, exec->dir, ES_EXEC_PROCESS_FILE)) < 0)
 		return r;
 	/* Of an earlier try. */
-	unlink(pid_file);
+	es_pid_file_remove(exec->dir);
 	r = es_process_reserve(m, exec->trace_id, error);
 	if (r < 0)
 		return r;
@@ -125,7 +125,7 @@ static void undo_start(struct es_exec *exec)
 	es_monitor_forget(m->monitor, exec->trace_id);
 	if (fd >= 0) {
 		unlinkat(fd, "init.json", 0);
-		unlinkat(fd, ES_PID_FILE, 0);
+		es_pid_file_remove(exec->dir);
 	}
 	pthread_mutex_lock(&m->lock);
 	if (exec->status == ES_TASK_RUNNING) {

@@ -138,6 +138,17 @@ pid_t es_pid_file_read(const char *dir)
 	return (pid_t)pid;
 }
 
+void es_pid_file_remove(const char *dir)
+{
+	cleanup_fd int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	unlinkat(fd, ES_PID_FILE, 0);
+	/* runc writes it under this name, and fails if that exists. */
+	unlinkat(fd, "." ES_PID_FILE, 0);
+}
+
 void es_boot_id_read(char ret[40])
 {
 	cleanup_fd int fd = -EBADF;

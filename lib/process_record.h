@@ -34,6 +34,8 @@ ES_HIDDEN int es_exit_record_read(const char *dir, struct es_json *json, uint64_
 /* The pid a runtime wrote with --pid-file: >0, -ENOENT, -EBADMSG. */
 ES_HIDDEN pid_t es_pid_file_read(const char *dir);
 #define ES_PID_FILE "init.pid"
+/* Remove it, and what a runtime that was killed has left of it. */
+ES_HIDDEN void es_pid_file_remove(const char *dir);
 
 /* This boot's ID; "" if it cannot be read. */
 ES_HIDDEN void es_boot_id_read(char ret[40]);

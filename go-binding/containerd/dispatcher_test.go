@@ -81,6 +81,10 @@ func TestUnavailableRuntime(t *testing.T) {
 	if len(upstream.created) != 1 || upstream.created[0] != "other" {
 		t.Error(upstream.created)
 	}
+	inside := runtime.CreateOpts{Runtime: "io.containerd.runc.v2", SandboxID: "ours", RestoreFromPath: true}
+	if _, err := d.Create(ctx, "inside", inside); !errdefs.IsUnavailable(err) {
+		t.Errorf("a container of a sandbox of ours: %v", err)
+	}
 	task, err := d.Get(ctx, "ours")
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ const Name = "io.containerd.runtime.v1.embed"
 const (
 	// servingGrace is what clients are given to come back and listen before exits of the time without a
 	// daemon are published, and servingWait how long the daemon may take to serve.
-	servingGrace = time.Second
+	servingGrace = 3 * time.Second
 	servingWait  = 15 * time.Second
 	// closeWait is how long a shutdown waits for calls that are under way in a runtime command.
 	closeWait = 500 * time.Millisecond

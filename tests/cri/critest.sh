@@ -6,10 +6,17 @@
 critest_skip='Image Manager|Image Consistency|Image Identifier|benchmark|NoNewPrivs'
 web_image=localhost/embedshim/web:1
 
+# Where the suite has its images from, in its own words: image_source PATTERN
+image_source() {
+	grep -rhoE "$1" "$(go env GOMODCACHE)"/sigs.k8s.io/cri-tools@*/pkg | sed -n '1s/^.*"//p'
+}
+
 # The images that its specs name, by what of them the specs look at.
 critest_images() {
-	local staging=gcr.io/k8s-staging-cri-tools e2e=registry.k8s.io/e2e-test-images name web
+	local staging e2e name web
 
+	staging=$(image_source '"[a-z0-9.-]+/k8s-staging-cri-tools')
+	e2e=$(image_source 'DefaultRegistryPrefix += +"[a-z0-9.-]+')/e2e-test-images
 	test_rootfs "$scratch/web"
 	mkdir "$scratch/web/www"
 	echo "a page" >"$scratch/web/www/index.html"
