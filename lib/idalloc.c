@@ -169,8 +169,16 @@ static int set_up(sqlite3 *db)
 {
 	int r;
 
+	/* In one transaction: another process must not make it ours between two of the looks. */
+	r = to_errno(execute(db, "BEGIN"));
+	if (r < 0)
+		return r;
 	r = check_schema(db);
-	if (r != -ENOENT)
+	if (r < 0 && r != -ENOENT)
+		return r;
+	/* Nothing was written; after a failure the message of that is needed. */
+	execute(db, "ROLLBACK");
+	if (r == 0)
 		return r;
 	r = to_errno(execute(db, "BEGIN IMMEDIATE"));
 	if (r < 0)
