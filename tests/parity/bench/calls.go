@@ -93,7 +93,7 @@ func (b *bench) calls(rounds int) error {
 // execs measures execs that end at once, in one container for each runtime, in turns.
 func (b *bench) execs(rounds int) error {
 	var (
-		r   = b.row("Exec + Start + Wait of an exec", "ms", 0)
+		r   = b.row("Exec + Start + Wait of an exec", "ms", 0.8)
 		all [columns]*container
 		err error
 	)

@@ -114,7 +114,7 @@ func (b *bench) id() string {
 func main() {
 	rounds := flag.Int("rounds", 15, "how often each call is measured")
 	tasks := flag.Int("tasks", 100, "the most containers at a time")
-	only := flag.String("only", "", "some of calls,execs,ctr,throughput,restart,memory")
+	only := flag.String("only", "", "some of calls,execs,ctr,streams,throughput,restart,memory")
 	flag.Parse()
 	if err := run(*rounds, *tasks, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -147,6 +147,7 @@ func run(rounds, most int, only string) error {
 		{"calls", func() error { return b.calls(rounds) }},
 		{"execs", func() error { return b.execs(rounds) }},
 		{"ctr", func() error { return b.ctr(rounds) }},
+		{"streams", func() error { return b.streams(rounds/3 + 1) }},
 		{"throughput", func() error { return b.throughput(3) }},
 		{"restart", func() error { return b.restarts(most) }},
 		{"memory", func() error { return b.memory(most) }},

@@ -23,10 +23,11 @@ const specType = "types.containerd.io/opencontainers/runtime-spec/1/"
 type Container struct {
 	Runtime, Namespace, ID string
 
-	Args    []string
-	HostPid bool              // no PID namespace of its own
-	Mounted bool              // its root file system is mounted by the runtime, not a directory that exists
-	Labels  map[string]string // annotations, too
+	Args     []string
+	HostPid  bool // no PID namespace of its own
+	Terminal bool
+	Mounted  bool              // its root file system is mounted by the runtime, not a directory that exists
+	Labels   map[string]string // annotations, too
 }
 
 // Spec is the text of its config.json.
@@ -47,6 +48,9 @@ func (h *Host) Spec(c Container) ([]byte, error) {
 			Options:     []string{"bind", "ro"},
 		}}),
 		oci.WithAnnotations(c.Labels),
+	}
+	if c.Terminal {
+		opts = append(opts, oci.WithTTY)
 	}
 	if c.HostPid {
 		opts = append(opts, oci.WithHostNamespace(specs.PIDNamespace))

@@ -15,6 +15,12 @@ func PSS(pid int) int64 {
 	return field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:") * 1024
 }
 
+// Private is the memory in bytes that nobody shares with a process.
+func Private(pid int) int64 {
+	rollup := fmt.Sprintf("/proc/%d/smaps_rollup", pid)
+	return (field(rollup, "Private_Clean:") + field(rollup, "Private_Dirty:")) * 1024
+}
+
 // Threads is how many a process has.
 func Threads(pid int) int {
 	return int(field(fmt.Sprintf("/proc/%d/status", pid), "Threads:"))
