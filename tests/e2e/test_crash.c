@@ -413,14 +413,14 @@ static void kill_at_random(int rounds, bool with_runtime)
 /* Not only between the steps. */
 START_TEST(any_moment)
 {
-	kill_at_random(test_count(30, 300), false);
+	kill_at_random(test_count(30, 100), false);
 }
 END_TEST
 
 /* KillMode=control-group: the runtime dies in the middle of what it does, too. */
 START_TEST(any_moment_with_runtime)
 {
-	kill_at_random(test_count(30, 300), true);
+	kill_at_random(test_count(20, 60), true);
 }
 END_TEST
 

@@ -184,7 +184,7 @@ END_TEST
 /* Not only between the steps. */
 START_TEST(any_moment)
 {
-	int rounds = test_count(15, 200);
+	int rounds = test_count(15, 40);
 
 	set_up();
 	srand(3);
