@@ -56,6 +56,23 @@ static bool is_in_container(const struct env *env, const char *pid)
 	return has_tag(env, pid, "cgroup", false);
 }
 
+/* One that has ended, and that somebody else has to reap: how soon the host's init does is its own.
+ */
+static bool is_left_to_others(const char *pid)
+{
+	char text[512], state;
+	int parent;
+	ssize_t n = read_proc(pid, "stat", false, text, sizeof(text) - 1);
+	const char *end;
+
+	if (n <= 0)
+		return true;
+	text[n] = '\0';
+	end = strrchr(text, ')');
+	return end && sscanf(end + 1, " %c %d", &state, &parent) == 2 && state == 'Z' &&
+	       parent != getpid();
+}
+
 static bool is_runtime(const struct env *env, const char *pid)
 {
 	return has_tag(env, pid, "cmdline", false) || has_tag(env, pid, "cwd", true) ||
@@ -73,7 +90,7 @@ static int signal_processes(const struct env *env, int signal, bool with_contain
 		pid_t pid = atoi(entry->d_name);
 		bool contained;
 
-		if (pid <= 0 || pid == getpid())
+		if (pid <= 0 || pid == getpid() || is_left_to_others(entry->d_name))
 			continue;
 		contained = is_in_container(env, entry->d_name);
 		if (contained ? !with_containers : !is_runtime(env, entry->d_name))
