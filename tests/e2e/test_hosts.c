@@ -121,7 +121,7 @@ static void live_as_first_process(struct env *env)
 	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
 	es_task_free(task);
 	es_manager_close(m);
-	for (int i = 0; i < test_count(5, 100); i++)
+	for (int i = 0; i < test_count(5, 500); i++)
 		live(env);
 }
 

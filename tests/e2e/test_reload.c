@@ -65,6 +65,7 @@ START_TEST(starts_no_process)
 	char command[3 * PATH_MAX], trace[PATH_MAX], line[4096];
 	struct env env;
 	struct es_manager *m;
+	const int live = test_count(5, 200), created = 2;
 	int processes = 0, n = 0;
 	FILE *f;
 
@@ -74,12 +75,12 @@ START_TEST(starts_no_process)
 		env_clear(&env);
 		return;
 	}
-	leave_crowd(&env, 5, 2);
+	leave_crowd(&env, live, created);
 	snprintf(trace, sizeof(trace), "%s/trace", env.dir);
 	snprintf(command, sizeof(command),
 		 "ASAN_OPTIONS=detect_leaks=0 strace -f -o %s "
-		 "-e trace=clone,clone3,fork,vfork,execve env ES_TEST_LIST=%s,%s /proc/%d/exe",
-		 trace, env.root, env.state, getpid());
+		 "-e trace=clone,clone3,fork,vfork,execve env ES_TEST_LIST=%s,%s,%d /proc/%d/exe",
+		 trace, env.root, env.state, live + created, getpid());
 	ck_assert_int_eq(WEXITSTATUS(system(command)), 0);
 	f = fopen(trace, "re");
 	while (fgets(line, sizeof(line), f)) {
@@ -92,13 +93,14 @@ START_TEST(starts_no_process)
 			processes++;
 	}
 	fclose(f);
-	printf("processes started by a reload of 7 tasks: %d\n", processes);
+	printf("processes started by a reload of %d tasks: %d\n", live + created, processes);
 	ck_assert_int_eq(processes, 0);
 	m = env_open(&env);
-	for (int i = 0; i < 7; i++) {
+	for (int i = 0; i < live + created; i++) {
 		char id[32];
 
-		snprintf(id, sizeof(id), i < 5 ? "live-%d" : "created-%d", i < 5 ? i : i - 5);
+		snprintf(id, sizeof(id), i < live ? "live-%d" : "created-%d",
+			 i < live ? i : i - live);
 		kill_and_delete(&env, m, id, 137);
 	}
 	es_manager_close(m);
@@ -257,17 +259,18 @@ static int list_only(char *dirs)
 	struct es_manager_opts opts = { .size = sizeof(opts) };
 	struct es_manager *m;
 	struct es_task **list;
-	int n;
+	int expected, n;
 
 	opts.root_dir = strtok(dirs, ",");
 	opts.state_dir = strtok(NULL, ",");
+	expected = atoi(strtok(NULL, ","));
 	if (es_manager_open(&opts, &m) < 0)
 		return 1;
 	n = es_manager_list(m, NULL, &list);
 	if (n > 0)
 		es_task_list_free(list);
 	es_manager_close(m);
-	return n == 7 ? 0 : 1;
+	return n == expected ? 0 : 1;
 }
 
 int main(void)

@@ -240,7 +240,7 @@ func (c *container) delete(p *process) error {
 		p.may(128 + uint32(syscall.SIGKILL))
 		c.execsMayDie()
 	}
-	return c.call(&p.deleted, func(ctx context.Context) error {
+	err := c.call(&p.deleted, func(ctx context.Context) error {
 		var (
 			r   *tasks.DeleteResponse
 			err error
@@ -256,6 +256,11 @@ func (c *container) delete(p *process) error {
 		c.isPublished(p)
 		return p.check(result{r.ExitStatus, r.ExitedAt.AsTime()})
 	})
+	if neverRan && p == c.init {
+		// A delete that was cut short may not have come to ending it.
+		p.doubt = errors.Is(err, errCut)
+	}
+	return err
 }
 
 // isPublished notes that the exit of a process has been published, and with init's those of the execs.
