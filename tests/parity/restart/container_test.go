@@ -159,6 +159,7 @@ func (c *container) kill(p *process) error {
 		return err
 	})
 	p.doubt = errors.Is(err, errCut)
+	p.halfDeleted = p.doubt
 	if errdefs.IsNotFound(err) { // it has ended by itself
 		return nil
 	}
@@ -176,7 +177,7 @@ func (c *container) end(p *process) error {
 
 // killDirectly does not ask the daemon.
 func (c *container) killDirectly(p *process) {
-	p.doubt = false
+	p.doubt, p.halfDeleted = false, false
 	p.may(128 + uint32(syscall.SIGKILL))
 	if p == c.init {
 		c.execsMayDie()
@@ -257,8 +258,7 @@ func (c *container) delete(p *process) error {
 		return p.check(result{r.ExitStatus, r.ExitedAt.AsTime()})
 	})
 	if neverRan && p == c.init {
-		// A delete that was cut short may not have come to ending it.
-		p.doubt = errors.Is(err, errCut)
+		p.halfDeleted = errors.Is(err, errCut)
 	}
 	return err
 }

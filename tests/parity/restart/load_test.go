@@ -56,6 +56,8 @@ func (d *driver) step() error {
 // step does something that makes sense with the container as it is.
 func (c *container) step() error {
 	switch {
+	case c.init.halfDeleted:
+		return c.kill(c.init)
 	case c.init.mayHaveEnded() && !(c.init.doubt && c.init.started == no):
 		return c.stepEnded()
 	case c.init.started == no:

@@ -61,6 +61,7 @@ type process struct {
 
 	added, started, deleted belief
 	pid                     uint32
+	halfDeleted             bool // a delete of what was never started was cut short: it may live
 	doubt                   bool // whether the daemon has done what was to end it, before it was killed
 	overdue                 bool // it was known to have ended before a daemon was started
 

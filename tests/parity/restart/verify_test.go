@@ -310,7 +310,7 @@ func (c *container) endWaited(p *process) error {
 	time.Sleep(time.Duration(c.random.IntN(5)) * time.Millisecond)
 	var err error
 	switch {
-	case p.mayHaveEnded() && !p.doubt:
+	case p.mayHaveEnded() && !p.doubt && !p.halfDeleted:
 	case p.started == no || c.random.IntN(2) == 0:
 		err = c.kill(p)
 	default:
