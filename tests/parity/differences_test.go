@@ -49,7 +49,7 @@ var differences = []difference{
 			`--log \S+/log\.json --log-format json exec --process <process file>(.*) --pid-file \S+\.pid `,
 			`--log <exec>/log.json --log-format json exec --process <exec>/process.json$1 --pid-file <exec>/init.pid `,
 		}},
-		ours: []rule{{`<bundles>/[^/ ]+/execs/[0-9]+/`, "<exec>/"}},
+		ours: []rule{{`<bundles>/[^/ ]+/execs/([0-9]+|<[^>]*>)/`, "<exec>/"}},
 	},
 	{
 		name:  "Files in the bundle",

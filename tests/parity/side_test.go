@@ -133,6 +133,8 @@ func (s *side) restart(signal syscall.Signal, meanwhile func()) {
 			return slices.ContainsFunc(s.eventsOf(c.id), func(line string) bool { return strings.HasPrefix(line, "create ") })
 		})
 	}
+	// Nor is it known here which of them were started: the event of that comes a little later.
+	time.Sleep(300 * time.Millisecond)
 	if err := s.meeting.meet(func() error { return world.daemon.stop(signal) }); err != nil {
 		s.Fatal(err)
 	}
