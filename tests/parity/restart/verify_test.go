@@ -212,8 +212,8 @@ func (c *container) verifyInit() error {
 
 func (c *container) verifyExec(p *process) error {
 	state, err := c.get(p)
-	if errdefs.IsNotFound(err) && (p.added == perhaps || p.deleted == perhaps) {
-		if p.added == perhaps {
+	if errdefs.IsNotFound(err) && (p.added != yes || p.deleted == perhaps) {
+		if p.added != yes {
 			p.added = no
 		}
 		p.deleted = yes
@@ -222,6 +222,9 @@ func (c *container) verifyExec(p *process) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%v: %w", p, err)
+	}
+	if p.added == no || p.deleted == yes {
+		return fmt.Errorf("there is an exec: %v", p)
 	}
 	c.execs = append(c.execs, p)
 	if err := p.adopt(state); err != nil {
