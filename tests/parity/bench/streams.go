@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -22,11 +21,7 @@ const streamed = 100 << 20
 
 // streams measures what comes through a container's output, and what a terminal costs, in turns.
 func (b *bench) streams(rounds int) error {
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		return err
-	}
-	if err := exec.Command("cp", busybox, filepath.Join(b.Rootfs, "busybox")).Run(); err != nil {
+	if err := b.AddBusybox(); err != nil {
 		return err
 	}
 	for _, kind := range []struct {

@@ -99,6 +99,15 @@ func New(name string) (*Host, error) {
 	return h, copyProgram(filepath.Join(h.Rootfs, "victim"), victim)
 }
 
+// AddBusybox puts busybox into the root file system, as /busybox.
+func (h *Host) AddBusybox() error {
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		return err
+	}
+	return copyProgram(filepath.Join(h.Rootfs, "busybox"), busybox)
+}
+
 func copyProgram(to, from string) error {
 	in, err := os.Open(from)
 	if err != nil {

@@ -50,6 +50,7 @@ func TestMain(m *testing.M) {
 var counters struct {
 	steps, moved                        atomic.Int64
 	endedMeanwhile, repeated, inTransit int
+	logged                              int // lines
 }
 
 // number is a number from the environment.
@@ -75,8 +76,10 @@ func newHost(t *testing.T) *host.Host {
 	running.Store(h)
 	t.Cleanup(func() {
 		running.Store(nil)
-		if t.Failed() {
+		if t.Failed() { // in the middle, with containers running
 			t.Log(h.LogTail(40))
+			h.Close()
+			return
 		}
 		for _, left := range h.Close() {
 			t.Error("left behind:", left)

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package restart
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/embedshim/embedshim/tests/parity/host"
+)
+
+// seat is where somebody sits at a container: what is typed goes in, and what comes out is kept.
+type seat struct {
+	name     string
+	terminal bool
+	typed    *io.PipeWriter
+	held     cio.IO
+
+	mu    sync.Mutex
+	shown bytes.Buffer
+}
+
+func (s *seat) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown.Write(text)
+}
+
+func (s *seat) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown.String()
+}
+
+// options are those for streams of somebody who has just sat down.
+func (s *seat) options() []cio.Opt {
+	reader, writer := io.Pipe()
+	s.typed = writer
+	if s.terminal {
+		return []cio.Opt{cio.WithStreams(reader, s, nil), cio.WithTerminal}
+	}
+	return []cio.Opt{cio.WithStreams(reader, s, s)}
+}
+
+// create is for a new task, with FIFOs in dir.
+func (s *seat) create(dir string) cio.Creator {
+	creator := cio.NewCreator(append(s.options(), cio.WithFIFODir(dir))...)
+	return func(id string) (cio.IO, error) {
+		held, err := creator(id)
+		s.held = held
+		return held, err
+	}
+}
+
+// attach is for a task that is there.
+func (s *seat) attach() cio.Attach {
+	attach := cio.NewAttach(s.options()...)
+	return func(set *cio.FIFOSet) (cio.IO, error) {
+		held, err := attach(set)
+		s.held = held
+		return held, err
+	}
+}
+
+// leave closes what is held, as the kernel does for a client that ends. The FIFOs stay.
+func (s *seat) leave() {
+	s.held.Cancel()
+	s.typed.CloseWithError(io.ErrClosedPipe)
+}
+
+// asks types a line, and waits for the answer.
+func (s *seat) asks(line, answer string) error {
+	said := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(s.typed, line+"\n")
+		said <- err
+	}()
+	if !host.Poll(settleLimit, func() bool { return strings.Contains(s.text(), answer) }) {
+		return fmt.Errorf("%s does not answer %q to %q, but says %q", s.name, answer, line, s.text())
+	}
+	return <-said
+}
