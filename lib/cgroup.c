@@ -80,15 +80,18 @@ char *es_cgroup_find_mount(const char *controllers)
 		return NULL;
 	/* One controller of the list is enough: it can be in one hierarchy only. */
 	snprintf(first, sizeof(first), "%.*s", (int)strcspn(controllers, ","), controllers);
-	while (!found && getline(&line, &size, f) > 0) {
+	/* The last one: what is mounted over others is what can be seen. */
+	while (getline(&line, &size, f) > 0) {
 		char *mount_point, *fs_type, *options;
 
 		if (!is_cgroup_mount(line, &mount_point, &fs_type, &options))
 			continue;
 		if (*first ? strcmp(fs_type, "cgroup") == 0 &&
 				     es_cgroup_list_has(options, strlen(options), first)
-			   : strcmp(fs_type, "cgroup2") == 0)
+			   : strcmp(fs_type, "cgroup2") == 0) {
+			free(found);
 			found = strdup(mount_point);
+		}
 	}
 	free(line);
 	fclose(f);
