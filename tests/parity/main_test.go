@@ -72,8 +72,8 @@ func setUp() error {
 		return fmt.Errorf("must be run as root: containers are started")
 	}
 	binary, stock := os.Getenv("ES_CONTAINERD"), os.Getenv("ES_STOCK_BIN")
-	if binary == "" || stock == "" {
-		return fmt.Errorf("ES_CONTAINERD and ES_STOCK_BIN are not set; start this with tests/parity/run")
+	if binary == "" || stock == "" || os.Getenv("ES_PROBE") == "" {
+		return fmt.Errorf("ES_CONTAINERD, ES_STOCK_BIN and ES_PROBE are not set; start this with tests/parity/run")
 	}
 	unique := fmt.Sprint(os.Getpid())
 	world.sides = [2]sideKind{{name: "stock", runtime: stockRuntime}, {name: "embed", runtime: embedRuntime}}
@@ -132,12 +132,7 @@ func makeRootfs(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "etc/passwd"), []byte(passwd), 0o644); err != nil {
 		return err
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "bin/probe"), "./probe")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the probe: %w: %s", err, out)
-	}
-	return nil
+	return copyFile(filepath.Join(dir, "bin/probe"), os.Getenv("ES_PROBE"))
 }
 
 func copyFile(to, from string) error {
