@@ -38,13 +38,6 @@ static void delete_task(struct env *env, struct es_task *task)
 	es_task_free(task);
 }
 
-static void finish(struct env *env, struct es_manager *m)
-{
-	es_manager_close(m);
-	census_assert_empty(env);
-	env_clear(env);
-}
-
 START_TEST(pause_and_resume)
 {
 	struct es_manager *m;
@@ -75,7 +68,7 @@ START_TEST(pause_and_resume)
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert_int_eq(es_task_pause(task, &env.error), -EBUSY);
 	delete_task(&env, task);
-	finish(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -98,7 +91,7 @@ START_TEST(update)
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert_int_eq(es_task_update(task, good, 0, &env.error), -EBUSY);
 	delete_task(&env, task);
-	finish(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -125,7 +118,7 @@ START_TEST(processes)
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert(wait_until(count_pids(task) <= 0));
 	delete_task(&env, task);
-	finish(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -145,7 +138,7 @@ START_TEST(shared_pid_namespace)
 	ck_assert_int_eq(exit.code, 3);
 	ck_assert(wait_until(count_pids(task) <= 0));
 	delete_task(&env, task);
-	finish(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -222,7 +215,7 @@ START_TEST(oom)
 	delete_task(&env, task);
 	ck_assert_int_eq(es_manager_get(m, "test", "late", &task), 0);
 	delete_task(&env, task);
-	finish(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -269,7 +262,7 @@ START_TEST(at_once)
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	delete_task(&env, task);
-	finish(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 

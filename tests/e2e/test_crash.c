@@ -353,9 +353,7 @@ START_TEST(every_step_of_a_change)
 	sweep("change", &env, change, check_change);
 	m = env_open(&env);
 	end_task(&env, m, "alive", 137);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 

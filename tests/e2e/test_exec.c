@@ -56,9 +56,7 @@ static void end_all(struct env *env, struct es_manager *m, struct es_task *task)
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
 	ck_assert_msg(es_task_delete(task, NULL, &env->error) == 0, "%s", env->error.message);
 	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(env);
-	env_clear(env);
+	env_finish(env, m);
 }
 
 static int count_fds(void)

@@ -110,9 +110,7 @@ START_TEST(ends_while_managed)
 		ck_assert_mem_eq(&exit, &again, sizeof(exit));
 		es_task_free(task);
 	}
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -169,9 +167,7 @@ START_TEST(ends_while_nobody_runs)
 		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
 		es_task_free(task);
 	}
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -201,9 +197,7 @@ START_TEST(ends_at_once)
 		es_task_free(task);
 	}
 	printf("%d containers whose process ends at once: 0 missed, 0 wrong\n", count);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 

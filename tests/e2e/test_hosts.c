@@ -327,9 +327,7 @@ START_TEST(streams)
 	free(text);
 	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
 	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -367,9 +365,7 @@ START_TEST(prepared_bundle)
 	/* Delete unmounts it. */
 	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
 	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 

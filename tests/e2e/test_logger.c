@@ -22,20 +22,6 @@
 	"wait\n"                                                                                   \
 	"echo end >$2.end\n"
 
-static void set_up(struct env *env, struct es_manager **m)
-{
-	env_init(env);
-	env_busybox(env);
-	*m = env_open(env);
-}
-
-static void tear_down(struct env *env, struct es_manager *m)
-{
-	es_manager_close(m);
-	census_assert_empty(env);
-	env_clear(env);
-}
-
 /* A logger's URI; a static buffer. */
 static const char *logger(const struct env *env, const char *scheme, const char *script)
 {
@@ -85,7 +71,7 @@ START_TEST(protocol)
 	char expected[PATH_MAX], script[1024];
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	for (int i = 0; i < 2; i++) {
 		struct box box = { .args = SH("echo to-out; echo to-err >&2; exit 3") };
 
@@ -104,7 +90,7 @@ START_TEST(protocol)
 		ck_assert_str_eq(logged(&env, "fds"), "0\n1\n2\n3\n4\n5\n");
 		ck_assert_str_eq(logged(&env, "session"), "leader\n");
 	}
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -118,7 +104,7 @@ START_TEST(one_stream)
 	struct es_task *task;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.err = logger(&env, "binary", NOTE "exec 5>&-\n" WRITE);
 	task = box_run(&env, m, "box", &box);
 	ck_assert(wait_until(strcmp(logged(&env, "err"), "to-err\n") == 0));
@@ -137,7 +123,7 @@ START_TEST(one_stream)
 	ck_assert_str_eq(logged(&env, "env"), "CONTAINER_ID=second\nCONTAINER_NAMESPACE=test\n");
 	es_task_kill(task, SIGKILL);
 	end_task(&env, task, 137);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -164,7 +150,7 @@ START_TEST(not_ready)
 	struct es_manager *m;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.out = logger(&env, "binary-v2", "#!/bin/sh\nexit 3\n");
 	ck_assert_int_eq(try_create(&env, m, &box, 0), -EIO);
 	ck_assert_msg(strstr(env.error.message, "ready") != NULL, "%s", env.error.message);
@@ -173,7 +159,7 @@ START_TEST(not_ready)
 	ck_assert_int_eq(try_create(&env, m, &box, 500), -ETIMEDOUT);
 	ck_assert_msg(strstr(env.error.message, "in time") != NULL, "%s", env.error.message);
 	ck_assert_int_eq(census_take(&env).slots, 0);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -197,7 +183,7 @@ START_TEST(crash)
 	struct reader out;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	es_log_set(keep_warning, NULL);
 	other.out = make_fifo(&env, "out");
 	reader_open(&out, other.out);
@@ -219,7 +205,7 @@ START_TEST(crash)
 	end_task(&env, bystander, 137);
 	reader_wait_end(&out);
 	es_log_set(NULL, NULL);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -231,7 +217,7 @@ START_TEST(stubborn)
 	struct es_manager *m;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.out = logger(&env, "binary",
 			 "#!/bin/sh\ntrap 'echo term >$2.end; exit 0' TERM\nexec 5>&-\n"
 			 "while :; do sleep 0.1; done\n");
@@ -243,7 +229,7 @@ START_TEST(stubborn)
 				 "while :; do sleep 0.1; done\n");
 		end_task(&env, box_run(&env, m, "box", &box), 4);
 	}
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -256,7 +242,7 @@ START_TEST(files)
 	struct env env;
 	FILE *f;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	/* Directories that are missing are made. */
 	snprintf(uri, sizeof(uri), "file://%s/a/b/log", env.dir);
 	box.out = box.err = uri;
@@ -275,7 +261,7 @@ START_TEST(files)
 	/* A full disk: the container is told, and goes on. */
 	box = (struct box){ .args = SH("echo lost || exit 8"), .out = "file:///dev/full" };
 	end_task(&env, box_run(&env, m, "box", &box), 8);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -286,7 +272,7 @@ START_TEST(nobody_reads)
 	struct es_manager *m;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	for (int terminal = 0; terminal < 2; terminal++) {
 		struct es_task *task;
 		int fd = -1;
@@ -317,7 +303,7 @@ START_TEST(nobody_reads)
 		}
 		es_task_free(task);
 	}
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 

@@ -11,20 +11,6 @@
 
 #include "stream.h"
 
-static void set_up(struct env *env, struct es_manager **m)
-{
-	env_init(env);
-	env_busybox(env);
-	*m = env_open(env);
-}
-
-static void tear_down(struct env *env, struct es_manager *m)
-{
-	es_manager_close(m);
-	census_assert_empty(env);
-	env_clear(env);
-}
-
 static int open_writer(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -52,7 +38,7 @@ START_TEST(cat_ends)
 	struct env env;
 	int in;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.in = make_fifo(&env, "in");
 	box.out = make_fifo(&env, "out");
 	reader_open(&out, box.out);
@@ -75,7 +61,7 @@ START_TEST(cat_ends)
 	ck_assert(reader_wait_for(&out, "one two done"));
 	reader_wait_end(&out);
 	end_task(&env, task, 0);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -86,7 +72,7 @@ START_TEST(close_without_client)
 	struct es_task *task;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.in = make_fifo(&env, "in");
 	task = box_run(&env, m, "box", &box);
 	ck_assert_int_eq(es_task_close_stdin(task), 0);
@@ -96,7 +82,7 @@ START_TEST(close_without_client)
 	task = box_run(&env, m, "box", &box);
 	ck_assert_int_eq(es_task_close_stdin(task), 0);
 	end_task(&env, task, 6);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -106,7 +92,7 @@ START_TEST(partial_sets)
 	struct es_manager *m;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	for (int i = 1; i < 3; i++) {
 		struct box box = { .args = SH("echo to-out; echo to-err >&2; cat; exit 3") };
 		struct es_task *task;
@@ -123,7 +109,7 @@ START_TEST(partial_sets)
 		ck_assert_uint_eq(r.total, 7);
 		end_task(&env, task, 3);
 	}
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -153,7 +139,7 @@ START_TEST(through_and_through)
 	pthread_t thread;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	f.path = box.in = make_fifo(&env, "in");
 	box.out = make_fifo(&env, "out");
 	reader_open(&out, box.out);
@@ -168,7 +154,7 @@ START_TEST(through_and_through)
 	ck_assert_uint_eq(out.total, bytes);
 	ck_assert_uint_eq(out.sum, pattern_sum(bytes));
 	end_task(&env, task, 0);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -222,7 +208,7 @@ START_TEST(execs)
 	struct env env;
 	int in;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	task = box_run(&env, m, "box", &sleeper);
 	for (int terminal = 0; terminal < 2; terminal++) {
 		struct es_exec_opts opts = {
@@ -260,7 +246,7 @@ START_TEST(execs)
 	}
 	es_task_kill(task, SIGKILL);
 	end_task(&env, task, 137);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -272,7 +258,7 @@ START_TEST(left_running)
 	struct es_task *task;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	task = box_run(&env, m, "box", &sleeper);
 	{
 		struct es_exec_opts opts = { .process = process("sleep 1000 & exit 2", 0, false),
@@ -302,7 +288,7 @@ START_TEST(left_running)
 	}
 	es_task_kill(task, SIGKILL);
 	end_task(&env, task, 137);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 

@@ -111,9 +111,7 @@ START_TEST(reopen_does_not_wait)
 		ck_assert_int_eq(es_task_create(w.m, "test", "wedged", &opts, &task), -EEXIST);
 	}
 	ck_assert_int_eq(es_manager_settle(w.m, 60000), 0);
-	es_manager_close(w.m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, w.m);
 }
 END_TEST
 

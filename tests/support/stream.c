@@ -35,6 +35,13 @@ void env_busybox(const struct env *env)
 	ck_assert_int_eq(system(command), 0);
 }
 
+struct es_manager *env_open_busybox(struct env *env)
+{
+	env_init(env);
+	env_busybox(env);
+	return env_open(env);
+}
+
 const char *make_fifo(const struct env *env, const char *name)
 {
 	static char paths[8][PATH_MAX];

@@ -11,6 +11,8 @@
 /* Put busybox into the root file system, as /bin/busybox; exit 77 with a reason if there is none.
  */
 void env_busybox(const struct env *env);
+/* Make an environment with it, and open a manager on that. */
+struct es_manager *env_open_busybox(struct env *env);
 /* Arguments of a box that runs a shell script. */
 #define SH(script)                                                                                 \
 	{                                                                                          \

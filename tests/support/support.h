@@ -82,6 +82,8 @@ struct census {
 struct census census_take(const struct env *env);
 /* Fails the test when anything is left. The manager must be closed. */
 void census_assert_empty(const struct env *env);
+/* The end of a test: close the manager, nothing is left, and clear. */
+void env_finish(struct env *env, struct es_manager *m);
 
 /* Run fn(arg) in a child process and return its wait status. */
 int in_child(void (*fn)(void *arg), void *arg);
