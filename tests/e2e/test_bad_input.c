@@ -271,8 +271,7 @@ START_TEST(linked_runtime_root)
 	m = env_open(&env);
 	task = box_run(&env, m, "a", &good);
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST
@@ -295,8 +294,7 @@ START_TEST(killed_before_start)
 	ck_assert_int_eq(exit.code, 137);
 	ck_assert_int_eq(es_task_start(task, &env.error), -EBUSY);
 	ck_assert_ptr_nonnull(strstr(env.error.message, "stopped"));
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST
@@ -384,8 +382,7 @@ START_TEST(capacity)
 		es_task_free(tasks[i]);
 		snprintf(id, sizeof(id), "full-%d", i);
 		ck_assert_int_eq(es_manager_get(m, "test", id, &task), 0);
-		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-		es_task_free(task);
+		box_delete(&env, task);
 	}
 	es_manager_close(m);
 	env.opts.capacity = 16;

@@ -30,14 +30,6 @@ static int count_pids(struct es_task *task)
 	return n;
 }
 
-static void delete_task(struct env *env, struct es_task *task)
-{
-	int r = es_task_delete(task, NULL, &env->error);
-
-	ck_assert_msg(r == 0, "delete: %d: %s", r, env->error.message);
-	es_task_free(task);
-}
-
 START_TEST(pause_and_resume)
 {
 	struct es_manager *m;
@@ -67,7 +59,7 @@ START_TEST(pause_and_resume)
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert_int_eq(es_task_pause(task, &env.error), -EBUSY);
-	delete_task(&env, task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST
@@ -90,7 +82,7 @@ START_TEST(update)
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert_int_eq(es_task_update(task, good, 0, &env.error), -EBUSY);
-	delete_task(&env, task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST
@@ -117,7 +109,7 @@ START_TEST(processes)
 	ck_assert_int_ge(es_task_kill_all(task, SIGKILL), 1);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert(wait_until(count_pids(task) <= 0));
-	delete_task(&env, task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST
@@ -137,7 +129,7 @@ START_TEST(shared_pid_namespace)
 	ck_assert_int_eq(es_task_wait(task, 10000, &exit), 0);
 	ck_assert_int_eq(exit.code, 3);
 	ck_assert(wait_until(count_pids(task) <= 0));
-	delete_task(&env, task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST
@@ -212,9 +204,9 @@ START_TEST(oom)
 	m = env_open(&env);
 	expect_exits(m, false);
 	ck_assert_int_eq(es_manager_get(m, "test", "child", &task), 0);
-	delete_task(&env, task);
+	box_delete(&env, task);
 	ck_assert_int_eq(es_manager_get(m, "test", "late", &task), 0);
-	delete_task(&env, task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST
@@ -261,7 +253,7 @@ START_TEST(at_once)
 	ck_assert_uint_eq(status_of(task), ES_TASK_RUNNING);
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
-	delete_task(&env, task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST

@@ -54,8 +54,7 @@ static void end_all(struct env *env, struct es_manager *m, struct es_task *task)
 {
 	es_task_kill(task, SIGKILL);
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	ck_assert_msg(es_task_delete(task, NULL, &env->error) == 0, "%s", env->error.message);
-	es_task_free(task);
+	box_delete(env, task);
 	env_finish(env, m);
 }
 

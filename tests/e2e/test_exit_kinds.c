@@ -164,8 +164,7 @@ START_TEST(ends_while_nobody_runs)
 		ck_assert_int_eq(state.pid, pids[i]);
 		ck_assert_int_eq(es_task_wait(task, 0, &exit), 0);
 		check_exit(&kinds[i], &exit);
-		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-		es_task_free(task);
+		box_delete(&env, task);
 	}
 	env_finish(&env, m);
 }
@@ -193,8 +192,7 @@ START_TEST(ends_at_once)
 		ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 		ck_assert_int_eq(exit.code, i & 255);
 		ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
-		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-		es_task_free(task);
+		box_delete(&env, task);
 	}
 	printf("%d containers whose process ends at once: 0 missed, 0 wrong\n", count);
 	env_finish(&env, m);

@@ -53,16 +53,6 @@ static const char *logged(const struct env *env, const char *what)
 	return text;
 }
 
-static void end_task(struct env *env, struct es_task *task, int code)
-{
-	struct es_exit exit;
-
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, code);
-	ck_assert_msg(es_task_delete(task, NULL, &env->error) == 0, "%s", env->error.message);
-	es_task_free(task);
-}
-
 START_TEST(protocol)
 {
 	static const char *const schemes[] = { "binary", "binary-v2" };
@@ -77,7 +67,7 @@ START_TEST(protocol)
 
 		snprintf(script, sizeof(script), NOTE "%s" WRITE, ready[i]);
 		box.out = box.err = logger(&env, schemes[i], script);
-		end_task(&env, box_run(&env, m, "box", &box), 3);
+		box_end(&env, box_run(&env, m, "box", &box), 3);
 		/* All of it is there when the task is deleted. */
 		ck_assert_str_eq(logged(&env, "out"), "to-out\n");
 		ck_assert_str_eq(logged(&env, "err"), "to-err\n");
@@ -122,7 +112,7 @@ START_TEST(one_stream)
 	ck_assert_str_eq(logged(&env, "out"), "from exec\r\n");
 	ck_assert_str_eq(logged(&env, "env"), "CONTAINER_ID=second\nCONTAINER_NAMESPACE=test\n");
 	es_task_kill(task, SIGKILL);
-	end_task(&env, task, 137);
+	box_end(&env, task, 137);
 	env_finish(&env, m);
 }
 END_TEST
@@ -199,10 +189,9 @@ START_TEST(crash)
 	ck_assert_int_eq(es_task_wait(bystander, 0, NULL), -ETIMEDOUT);
 	es_task_kill(task, SIGKILL);
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	ck_assert_msg(es_task_delete(task, NULL, &env.error) == 0, "%s", env.error.message);
-	es_task_free(task);
+	box_delete(&env, task);
 	es_task_kill(bystander, SIGKILL);
-	end_task(&env, bystander, 137);
+	box_end(&env, bystander, 137);
 	reader_wait_end(&out);
 	es_log_set(NULL, NULL);
 	env_finish(&env, m);
@@ -221,13 +210,13 @@ START_TEST(stubborn)
 	box.out = logger(&env, "binary",
 			 "#!/bin/sh\ntrap 'echo term >$2.end; exit 0' TERM\nexec 5>&-\n"
 			 "while :; do sleep 0.1; done\n");
-	end_task(&env, box_run(&env, m, "box", &box), 4);
+	box_end(&env, box_run(&env, m, "box", &box), 4);
 	ck_assert_str_eq(logged(&env, "end"), "term\n");
 	if (test_count(0, 1)) {
 		box.out = logger(&env, "binary",
 				 "#!/bin/sh\ntrap '' TERM\nexec 5>&-\n"
 				 "while :; do sleep 0.1; done\n");
-		end_task(&env, box_run(&env, m, "box", &box), 4);
+		box_end(&env, box_run(&env, m, "box", &box), 4);
 	}
 	env_finish(&env, m);
 }
@@ -246,8 +235,8 @@ START_TEST(files)
 	/* Directories that are missing are made. */
 	snprintf(uri, sizeof(uri), "file://%s/a/b/log", env.dir);
 	box.out = box.err = uri;
-	end_task(&env, box_run(&env, m, "box", &box), 0);
-	end_task(&env, box_run(&env, m, "box", &box), 0);
+	box_end(&env, box_run(&env, m, "box", &box), 0);
+	box_end(&env, box_run(&env, m, "box", &box), 0);
 	f = fopen(uri + 7, "re");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_uint_eq(fread(text, 1, sizeof(text) - 1, f), 28);
@@ -260,7 +249,7 @@ START_TEST(files)
 	ck_assert_int_eq(st.st_mode & 0777, 0755);
 	/* A full disk: the container is told, and goes on. */
 	box = (struct box){ .args = SH("echo lost || exit 8"), .out = "file:///dev/full" };
-	end_task(&env, box_run(&env, m, "box", &box), 8);
+	box_end(&env, box_run(&env, m, "box", &box), 8);
 	env_finish(&env, m);
 }
 END_TEST
@@ -286,7 +275,7 @@ START_TEST(nobody_reads)
 		{
 			struct box quick = { .args = { "/victim", "exit", "2" } };
 
-			end_task(&env, box_run(&env, m, "quick", &quick), 2);
+			box_end(&env, box_run(&env, m, "quick", &quick), 2);
 		}
 		ck_assert_int_eq(es_task_wait(task, 0, NULL), -ETIMEDOUT);
 		es_task_kill(task, SIGKILL);

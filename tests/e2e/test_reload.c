@@ -159,8 +159,7 @@ START_TEST(other_boot)
 	ck_assert_uint_eq(exit.source, ES_EXIT_LOST);
 	ck_assert_int_eq(exit.code, -1);
 	ck_assert_int_eq(exit.status, -1);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_delete(&env, task);
 	/* What was saved in time is told. */
 	kill_and_delete(&env, m, "live-1", 137);
 	env_finish(&env, m);
@@ -195,8 +194,7 @@ START_TEST(told_times)
 	ck_assert_int_eq(second.code, 3);
 	ck_assert_uint_eq(second.source, ES_EXIT_BPF);
 	ck_assert_uint_eq(second.exited_real_ns, first.exited_real_ns);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST

@@ -19,16 +19,6 @@ static int open_writer(const char *path)
 	return fd;
 }
 
-static void end_task(struct env *env, struct es_task *task, int code)
-{
-	struct es_exit exit;
-
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, code);
-	ck_assert_msg(es_task_delete(task, NULL, &env->error) == 0, "%s", env->error.message);
-	es_task_free(task);
-}
-
 START_TEST(cat_ends)
 {
 	struct box box = { .args = SH("cat; echo done") };
@@ -60,7 +50,7 @@ START_TEST(cat_ends)
 	close(in);
 	ck_assert(reader_wait_for(&out, "one two done"));
 	reader_wait_end(&out);
-	end_task(&env, task, 0);
+	box_end(&env, task, 0);
 	env_finish(&env, m);
 }
 END_TEST
@@ -76,12 +66,12 @@ START_TEST(close_without_client)
 	box.in = make_fifo(&env, "in");
 	task = box_run(&env, m, "box", &box);
 	ck_assert_int_eq(es_task_close_stdin(task), 0);
-	end_task(&env, task, 5);
+	box_end(&env, task, 5);
 	/* Neither stdin nor anything else. */
 	box = (struct box){ .args = SH("cat; exit 6") };
 	task = box_run(&env, m, "box", &box);
 	ck_assert_int_eq(es_task_close_stdin(task), 0);
-	end_task(&env, task, 6);
+	box_end(&env, task, 6);
 	env_finish(&env, m);
 }
 END_TEST
@@ -107,7 +97,7 @@ START_TEST(partial_sets)
 		ck_assert(reader_wait_for(&r, i == 1 ? "to-out" : "to-err"));
 		reader_wait_end(&r);
 		ck_assert_uint_eq(r.total, 7);
-		end_task(&env, task, 3);
+		box_end(&env, task, 3);
 	}
 	env_finish(&env, m);
 }
@@ -153,7 +143,7 @@ START_TEST(through_and_through)
 	pthread_join(thread, NULL);
 	ck_assert_uint_eq(out.total, bytes);
 	ck_assert_uint_eq(out.sum, pattern_sum(bytes));
-	end_task(&env, task, 0);
+	box_end(&env, task, 0);
 	env_finish(&env, m);
 }
 END_TEST
@@ -245,7 +235,7 @@ START_TEST(execs)
 		end_exec(&env, exec, 0);
 	}
 	es_task_kill(task, SIGKILL);
-	end_task(&env, task, 137);
+	box_end(&env, task, 137);
 	env_finish(&env, m);
 }
 END_TEST
@@ -287,7 +277,7 @@ START_TEST(left_running)
 		es_exec_free(exec);
 	}
 	es_task_kill(task, SIGKILL);
-	end_task(&env, task, 137);
+	box_end(&env, task, 137);
 	env_finish(&env, m);
 }
 END_TEST

@@ -184,8 +184,7 @@ START_TEST(close_under_waiters)
 	ck_assert_int_eq(es_manager_get(m, "test", "open", &task), 0);
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, -1, NULL), 0);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_delete(&env, task);
 	env_finish(&env, m);
 }
 END_TEST
@@ -217,8 +216,7 @@ START_TEST(after_fork)
 	es_task_list_free(list);
 	task = box_run(&env, w.m, "x", &(struct box){ .args = { "/victim", "exit", "1" } });
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_delete(&env, task);
 	env_finish(&env, w.m);
 }
 END_TEST

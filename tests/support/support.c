@@ -218,6 +218,23 @@ struct es_task *box_run(struct env *env, struct es_manager *m, const char *id,
 	return task;
 }
 
+void box_delete(struct env *env, struct es_task *task)
+{
+	int r = es_task_delete(task, NULL, &env->error);
+
+	ck_assert_msg(r == 0, "delete %s: %d: %s", es_task_id(task), r, env->error.message);
+	es_task_free(task);
+}
+
+void box_end(struct env *env, struct es_task *task, int code)
+{
+	struct es_exit exit;
+
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_msg(exit.code == code, "%s: code %d, not %d", es_task_id(task), exit.code, code);
+	box_delete(env, task);
+}
+
 void box_go(const struct env *env, const char *name)
 {
 	char path[PATH_MAX];

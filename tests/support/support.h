@@ -58,6 +58,10 @@ struct es_task *box_create(struct env *env, struct es_manager *m, const char *id
 			   const struct box *box);
 struct es_task *box_run(struct env *env, struct es_manager *m, const char *id,
 			const struct box *box);
+/* Delete the task or fail the test, and let go of it. */
+void box_delete(struct env *env, struct es_task *task);
+/* The same for one that ends by itself, with this code. */
+void box_end(struct env *env, struct es_task *task, int code);
 
 /* Let containers that `victim -w /go-NAME` waits go on. */
 void box_go(const struct env *env, const char *name);
