@@ -58,6 +58,18 @@ int test_count(int quick, int long_run)
 	return value && *value && strcmp(value, "0") != 0 ? long_run : quick;
 }
 
+int count_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	int n = -2; /* . and .. */
+
+	ck_assert_ptr_nonnull(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 void write_script(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "we");

@@ -109,6 +109,9 @@ void sleep_ms(int ms);
 /* Count of a quick or a long run: the environment variable ES_TEST_LONG selects. */
 int test_count(int quick, int long_run);
 
+/* Count of what is in a directory. */
+int count_entries(const char *path);
+
 /* Write a file, mode 0755. */
 void write_script(const char *path, const char *text);
 
