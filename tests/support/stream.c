@@ -159,15 +159,6 @@ static void start(struct reader *r)
 	ck_assert_int_eq(pthread_create(&r->thread, NULL, read_all, r), 0);
 }
 
-void reader_close(struct reader *r)
-{
-	if (r->thread) {
-		pthread_cancel(r->thread);
-		pthread_join(r->thread, NULL);
-	}
-	close(r->fd);
-}
-
 bool reader_wait_for(struct reader *r, const char *text)
 {
 	bool found = false;
