@@ -38,31 +38,6 @@ struct child {
 };
 
 /* Libc's wrappers are instrumented and some set errno of the parent's thread: raw calls instead. */
-static CHILD_CODE long call(long number, long a, long b, long c)
-{
-#if defined(__x86_64__)
-	register long d __asm__("r10") = 0;
-	long ret;
-
-	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "0"(number), "D"(a), "S"(b), "d"(c), "r"(d)
-			 : "rcx", "r11", "memory");
-	return ret;
-#elif defined(__aarch64__)
-	register long x8 __asm__("x8") = number;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = 0;
-
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
-	return x0;
-#else
-#error "raw system calls of this architecture are missing"
-#endif
-}
-
 static CHILD_CODE long call4(long number, long a, long b, long c, long d)
 {
 #if defined(__x86_64__)
@@ -83,7 +58,14 @@ static CHILD_CODE long call4(long number, long a, long b, long c, long d)
 
 	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
 	return x0;
+#else
+#error "raw system calls of this architecture are missing"
 #endif
+}
+
+static CHILD_CODE long call(long number, long a, long b, long c)
+{
+	return call4(number, a, b, c, 0);
 }
 
 /* The kernel's struct sigaction, all zero: SIG_DFL, no flags, empty mask. */

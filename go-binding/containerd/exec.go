@@ -112,19 +112,8 @@ func (e *Exec) State(context.Context) (runtime.State, error) {
 	if err != nil {
 		return runtime.State{}, err
 	}
-	streams := e.p.exec.Streams()
-	s := runtime.State{
-		Status:   statuses[state.Status],
-		Pid:      uint32(state.Pid),
-		Stdin:    streams.Stdin,
-		Stdout:   streams.Stdout,
-		Stderr:   streams.Stderr,
-		Terminal: e.p.exec.Terminal(),
-	}
-	switch state.Status {
-	case embedshim.TaskStopped:
-		setExit(&s, e.c.exitOf(e.p))
-	case embedshim.TaskRunning:
+	s := e.c.stateOf(e.p, e.p.exec, state.Status, state.Pid)
+	if state.Status == embedshim.TaskRunning {
 		task, _ := e.c.task.State()
 		if task.Status == embedshim.TaskPaused || task.Status == embedshim.TaskPausing {
 			s.Status = statuses[task.Status]

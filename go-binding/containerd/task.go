@@ -54,26 +54,31 @@ func (t *Task) State(context.Context) (runtime.State, error) {
 	if err != nil {
 		return runtime.State{}, err
 	}
-	streams := t.c.task.Streams()
+	return t.c.stateOf(t.c.init, t.c.task, state.Status, state.Pid), nil
+}
+
+// stateOf is what containerd is told of a process, which is a task or an exec of the library.
+func (c *container) stateOf(p *process, of interface {
+	Streams() embedshim.Streams
+	Terminal() bool
+}, status embedshim.TaskStatus, pid int) runtime.State {
+	streams := of.Streams()
 	s := runtime.State{
-		Status:   statuses[state.Status],
-		Pid:      uint32(state.Pid),
+		Status:   statuses[status],
+		Pid:      uint32(pid),
 		Stdin:    streams.Stdin,
 		Stdout:   streams.Stdout,
 		Stderr:   streams.Stderr,
-		Terminal: t.c.task.Terminal(),
+		Terminal: of.Terminal(),
 	}
-	if state.Status == embedshim.TaskStopped {
-		setExit(&s, t.c.exitOf(t.c.init))
+	if status != embedshim.TaskStopped {
+		return s
 	}
-	return s, nil
-}
-
-func setExit(s *runtime.State, e *embedshim.Exit) {
-	if e != nil {
+	if e := c.exitOf(p); e != nil {
 		exit := newExit(e)
 		s.ExitStatus, s.ExitedAt = exit.Status, exit.Timestamp
 	}
+	return s
 }
 
 func (t *Task) status() embedshim.TaskStatus {

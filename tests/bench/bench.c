@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <dirent.h>
 
 #include "clock.h"
 #include "pidref.h"
@@ -212,17 +211,6 @@ static void bench_life(struct env *env, int n_rounds)
 	es_manager_close(m);
 }
 
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static long private_kib(void)
 {
 	FILE *f = fopen("/proc/self/smaps_rollup", "re");
@@ -243,13 +231,13 @@ static void bench_idle(struct env *env, int n_tasks)
 	struct es_task **list;
 	double opens[7];
 	long kib;
-	int fds, n, threads = 0;
+	int fds, n;
 	struct mallinfo2 before, after;
 	char id[32];
 
 	/* Warm up what is allocated once. */
 	box_run(env, m, "warm", &sleeper);
-	fds = count_fds();
+	fds = count_entries("/proc/self/fd");
 	kib = private_kib();
 	before = mallinfo2();
 	for (int i = 0; i < n_tasks; i++) {
@@ -260,16 +248,10 @@ static void bench_idle(struct env *env, int n_tasks)
 	printf("%-28s %9.2f KiB heap, %.2f KiB private, %.2f descriptors   target: <= 6 KiB, <= "
 	       "1\n",
 	       "per idle task", (double)(after.uordblks - before.uordblks) / 1024 / n_tasks,
-	       (double)(private_kib() - kib) / n_tasks, (double)(count_fds() - fds) / n_tasks);
-	{
-		DIR *dir = opendir("/proc/self/task");
-
-		while (readdir(dir))
-			threads++;
-		closedir(dir);
-	}
+	       (double)(private_kib() - kib) / n_tasks,
+	       (double)(count_entries("/proc/self/fd") - fds) / n_tasks);
 	printf("%-28s %9d threads in this process, 0 other processes of ours   target: 0, 0\n", "",
-	       threads - 2);
+	       count_entries("/proc/self/task"));
 	for (int i = 0; i < 7; i++) {
 		double t;
 

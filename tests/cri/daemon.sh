@@ -2,6 +2,9 @@
 # shellcheck shell=bash
 # A containerd on directories of its own: configuration, start, kill, and what is left of it.
 
+# shellcheck source=tests/support/containerd.sh
+. "$here/../support/containerd.sh"
+
 socket=$scratch/containerd.sock
 
 # handler NAME TYPE PATH [OPTIONS]: one runtime of CRI's configuration.
@@ -14,15 +17,15 @@ handler() {
 
 # handlers: every way to name a runtime. The names are what the tests give as --runtime.
 handlers() {
-	local stock=io.containerd.runc.v2 ours=io.containerd.runtime.v1.embed
+	local stock=io.containerd.runc.v2
 
 	handler runc $stock "" "BinaryName = \"\""
 	handler runc-systemd $stock "" "SystemdCgroup = true"
-	handler embed $ours ""
-	handler embed-options $ours "" "SystemdCgroup = false"
-	handler embed-path $stock $ours "BinaryName = \"\""
-	handler embed-systemd $ours "" "SystemdCgroup = true"
-	handler embed-path-systemd $stock $ours "SystemdCgroup = true"
+	handler embed $embed ""
+	handler embed-options $embed "" "SystemdCgroup = false"
+	handler embed-path $stock $embed "BinaryName = \"\""
+	handler embed-systemd $embed "" "SystemdCgroup = true"
+	handler embed-path-systemd $stock $embed "SystemdCgroup = true"
 }
 
 # can CAPABILITY_NUMBER: whether root has it on this machine.
@@ -44,20 +47,10 @@ configure() {
 		routes: [{dst: "0.0.0.0/0"}]}},
 		{type: "portmap", capabilities: {portMappings: true}}]}' >"$scratch/cni/10-embedshim.conflist"
 	{
-		echo "version = 4"
-		echo "root = \"$scratch/root\""
-		echo "state = \"$scratch/state\""
-		echo 'imports = []'
-		printf '%s\n' "$@"
+		containerd_settings "$scratch" "$@"
 		cat <<-END
-			[plugins."io.containerd.server.v1.grpc"]
-			  address = "$socket"
-			[plugins."io.containerd.server.v1.ttrpc"]
-			  address = "$socket.ttrpc"
 			[plugins."io.containerd.shim.v1.manager"]
 			  socket_dir = "$scratch/s"
-			[plugins."io.containerd.nri.v1.nri"]
-			  disable = true
 			[plugins."io.containerd.internal.v1.opt"]
 			  path = "$scratch/opt"
 			[plugins."io.containerd.cri.v1.images".pinned_images]
@@ -143,10 +136,6 @@ processes() {
 	done | grep -vxE "$$|$BASHPID" || true
 }
 
-pod_cgroups() {
-	find /sys/fs/cgroup -depth -type d -name "$cgroup*" -prune 2>/dev/null || true
-}
-
 # leftovers: what must not be there when all pods are removed. Prints it, a line each. The stock runtime's shim of
 # a pod that ended while containerd was not there stays, also with the stock daemon; clean ends it.
 leftovers() {
@@ -155,7 +144,7 @@ leftovers() {
 		[ "$pid" = "$(daemon_pid)" ] || ! [ -e "/proc/$pid" ] || grep -qs containerd-shim "/proc/$pid/cmdline" ||
 			echo "process $pid: $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
 	done
-	awk -v under="$scratch/" 'index($5, under) { print "mount " $5 }' /proc/self/mountinfo
+	mounts_below "$scratch" | sed 's/^/mount /'
 	ip -o link | awk -F': ' '$2 != "lo" { print "link " $2 }'
 	find "$scratch"/state/io.containerd.runtime.*/k8s.io -mindepth 1 -maxdepth 1 -printf 'bundle %p\n' 2>/dev/null || true
 	find /sys/fs/cgroup -mindepth 2 -type d -path "*/$cgroup*/*" -printf 'cgroup %p\n' 2>/dev/null || true
@@ -175,8 +164,7 @@ clean() {
 		kill -KILL "$pid" 2>/dev/null || true
 	done
 	until_true 10 no_processes || true
-	awk -v under="$scratch/" 'index($5, under) { print $5 }' /proc/self/mountinfo | sort -r |
-		while read -r mount; do umount -l "$mount" || true; done
+	mounts_below "$scratch" | while read -r mount; do umount -l "$mount" || true; done
 	find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + 2>/dev/null || true
 	rm -rf "$scratch"
 }

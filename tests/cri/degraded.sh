@@ -3,8 +3,6 @@
 # Where the plugin cannot run: it is skipped or refused with its reason, the stock runtime serves, and what runs
 # is not declared dead.
 
-embed=io.containerd.runtime.v1.embed
-
 degraded() {
 	stop_daemon TERM
 	degraded_case "a kernel without BPF" skip "Function not implemented" "$bin/without-bpf"

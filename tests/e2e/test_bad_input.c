@@ -98,9 +98,7 @@ START_TEST(identifiers)
 	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
 	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), -ENOENT);
 	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -140,9 +138,7 @@ START_TEST(bundles)
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	expect("a", &(struct es_task_opts){ .bundle_dir = dirname(path) }, -EINVAL, "config.json");
 	expect("a", &(struct es_task_opts){ .bundle_dir = "/etc/passwd" }, -ENOTDIR, "/etc/passwd");
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -183,9 +179,7 @@ START_TEST(streams)
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
 	snprintf(uri, sizeof(uri), "file://%s", path);
 	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = uri }, -ENXIO, "stdout");
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -229,9 +223,7 @@ START_TEST(runtimes)
 		       .spec = spec, .runtime = hanging, .runtime_timeout_ms = 300 },
 	       -ETIMEDOUT, "300 ms");
 	ck_assert_int_eq(es_manager_settle(m, 10000), 0);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -259,9 +251,7 @@ START_TEST(runtimes_that_lie)
 		expect("a", &(struct es_task_opts){ .spec = spec, .runtime = runtime },
 		       i == 3 ? -ESRCH : -EIO, i == 3 ? "4194303" : "OCI runtime");
 	}
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -281,11 +271,8 @@ START_TEST(linked_runtime_root)
 	m = env_open(&env);
 	task = box_run(&env, m, "a", &good);
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -307,11 +294,8 @@ START_TEST(killed_before_start)
 	ck_assert_int_eq(exit.code, 137);
 	ck_assert_int_eq(es_task_start(task, &env.error), -EBUSY);
 	ck_assert_ptr_nonnull(strstr(env.error.message, "stopped"));
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -340,9 +324,7 @@ START_TEST(states)
 	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), -ESRCH);
 	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -400,15 +382,12 @@ START_TEST(capacity)
 		es_task_free(tasks[i]);
 		snprintf(id, sizeof(id), "full-%d", i);
 		ck_assert_int_eq(es_manager_get(m, "test", id, &task), 0);
-		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-		es_task_free(task);
+		box_delete(&env, task);
 	}
 	es_manager_close(m);
 	env.opts.capacity = 16;
 	m = open_for_creates(&env);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -428,9 +407,7 @@ START_TEST(dead_bundle_with_mount)
 	es_manager_close(m);
 	m = open_for_creates(&env);
 	ck_assert_int_eq(es_manager_settle(m, 20000), 0);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 

@@ -30,21 +30,6 @@ static int count_pids(struct es_task *task)
 	return n;
 }
 
-static void delete_task(struct env *env, struct es_task *task)
-{
-	int r = es_task_delete(task, NULL, &env->error);
-
-	ck_assert_msg(r == 0, "delete: %d: %s", r, env->error.message);
-	es_task_free(task);
-}
-
-static void finish(struct env *env, struct es_manager *m)
-{
-	es_manager_close(m);
-	census_assert_empty(env);
-	env_clear(env);
-}
-
 START_TEST(pause_and_resume)
 {
 	struct es_manager *m;
@@ -74,8 +59,8 @@ START_TEST(pause_and_resume)
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert_int_eq(es_task_pause(task, &env.error), -EBUSY);
-	delete_task(&env, task);
-	finish(&env, m);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -97,8 +82,8 @@ START_TEST(update)
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert_int_eq(es_task_update(task, good, 0, &env.error), -EBUSY);
-	delete_task(&env, task);
-	finish(&env, m);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -124,8 +109,8 @@ START_TEST(processes)
 	ck_assert_int_ge(es_task_kill_all(task, SIGKILL), 1);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
 	ck_assert(wait_until(count_pids(task) <= 0));
-	delete_task(&env, task);
-	finish(&env, m);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -144,8 +129,8 @@ START_TEST(shared_pid_namespace)
 	ck_assert_int_eq(es_task_wait(task, 10000, &exit), 0);
 	ck_assert_int_eq(exit.code, 3);
 	ck_assert(wait_until(count_pids(task) <= 0));
-	delete_task(&env, task);
-	finish(&env, m);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -219,10 +204,10 @@ START_TEST(oom)
 	m = env_open(&env);
 	expect_exits(m, false);
 	ck_assert_int_eq(es_manager_get(m, "test", "child", &task), 0);
-	delete_task(&env, task);
+	box_delete(&env, task);
 	ck_assert_int_eq(es_manager_get(m, "test", "late", &task), 0);
-	delete_task(&env, task);
-	finish(&env, m);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -268,8 +253,8 @@ START_TEST(at_once)
 	ck_assert_uint_eq(status_of(task), ES_TASK_RUNNING);
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 10000, NULL), 0);
-	delete_task(&env, task);
-	finish(&env, m);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 

@@ -43,6 +43,19 @@ static void reset_shared(int die_at)
 	shared->die_at = die_at;
 }
 
+/* From the start on. */
+static void end_life(struct env *env, struct es_manager *m, struct es_task *task)
+{
+	shared->started = 1;
+	box_go(env, "life");
+	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
+	shared->deleting = 1;
+	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
+	shared->deleted = 1;
+	es_task_free(task);
+	es_manager_close(m);
+}
+
 /* The whole life of one container that exits with 42 when it is told to. */
 static void live(void *arg)
 {
@@ -54,14 +67,7 @@ static void live(void *arg)
 	es_step_hook = count_step;
 	m = env_open(env);
 	task = box_run(env, m, "life", &box);
-	shared->started = 1;
-	box_go(env, "life");
-	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	shared->deleting = 1;
-	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
-	shared->deleted = 1;
-	es_task_free(task);
-	es_manager_close(m);
+	end_life(env, m, task);
 }
 
 /* A reload that finds a live task with a half-started exec, one that has ended, and a half-made
@@ -270,14 +276,7 @@ static void live_restored(void *arg)
 	ck_assert_msg(es_task_create(m, "test", "life", &opts, &task) == 0, "%s",
 		      env->error.message);
 	ck_assert_msg(es_task_start(task, &env->error) == 0, "%s", env->error.message);
-	shared->started = 1;
-	box_go(env, "life");
-	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	shared->deleting = 1;
-	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
-	shared->deleted = 1;
-	es_task_free(task);
-	es_manager_close(m);
+	end_life(env, m, task);
 }
 
 START_TEST(every_step_of_a_restored_life)
@@ -353,9 +352,7 @@ START_TEST(every_step_of_a_change)
 	sweep("change", &env, change, check_change);
 	m = env_open(&env);
 	end_task(&env, m, "alive", 137);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 

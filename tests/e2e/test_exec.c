@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Additional processes: exits, order, errors, restarts, crashes. */
-#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -54,22 +53,8 @@ static void end_all(struct env *env, struct es_manager *m, struct es_task *task)
 {
 	es_task_kill(task, SIGKILL);
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	ck_assert_msg(es_task_delete(task, NULL, &env->error) == 0, "%s", env->error.message);
-	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(env);
-	env_clear(env);
-}
-
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
+	box_delete(env, task);
+	env_finish(env, m);
 }
 
 START_TEST(ends_at_once)
@@ -83,7 +68,7 @@ START_TEST(ends_at_once)
 	m = env_open(&env);
 	task = box_run(&env, m, "box", &sleeper);
 	srand(7);
-	fds = count_fds();
+	fds = count_entries("/proc/self/fd");
 	for (int i = 0; i < count; i++) {
 		int code = rand() % 256;
 		struct es_event event;
@@ -109,7 +94,7 @@ START_TEST(ends_at_once)
 	}
 	printf("%d execs whose process ends at once: %d missed, %d wrong\n", count, missed, wrong);
 	ck_assert_int_eq(missed + wrong, 0);
-	ck_assert_int_eq(count_fds(), fds);
+	ck_assert_int_eq(count_entries("/proc/self/fd"), fds);
 	ck_assert_int_eq(census_take(&env).slots, 1);
 	end_all(&env, m, task);
 }
@@ -146,7 +131,7 @@ static void *start_many(void *arg)
 START_TEST(init_exits_last)
 {
 	enum { THREADS = 4 };
-	int each = test_count(10, 125), told = 0, started = 0, fds = count_fds();
+	int each = test_count(10, 125), told = 0, started = 0, fds = count_entries("/proc/self/fd");
 	struct starter starters[THREADS];
 	struct es_event event;
 	struct es_manager *m;
@@ -190,7 +175,7 @@ START_TEST(init_exits_last)
 	ck_assert_int_eq(told, started);
 	ck_assert_int_eq(es_manager_next_event(m, &event), 0);
 	end_all(&env, m, task);
-	ck_assert_int_eq(count_fds(), fds);
+	ck_assert_int_eq(count_entries("/proc/self/fd"), fds);
 }
 END_TEST
 

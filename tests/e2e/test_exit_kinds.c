@@ -110,9 +110,7 @@ START_TEST(ends_while_managed)
 		ck_assert_mem_eq(&exit, &again, sizeof(exit));
 		es_task_free(task);
 	}
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -166,12 +164,9 @@ START_TEST(ends_while_nobody_runs)
 		ck_assert_int_eq(state.pid, pids[i]);
 		ck_assert_int_eq(es_task_wait(task, 0, &exit), 0);
 		check_exit(&kinds[i], &exit);
-		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-		es_task_free(task);
+		box_delete(&env, task);
 	}
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -197,13 +192,10 @@ START_TEST(ends_at_once)
 		ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 		ck_assert_int_eq(exit.code, i & 255);
 		ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
-		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-		es_task_free(task);
+		box_delete(&env, task);
 	}
 	printf("%d containers whose process ends at once: 0 missed, 0 wrong\n", count);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 

@@ -28,8 +28,7 @@ static void live(struct env *env)
 	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 	ck_assert_int_eq(exit.code, 3);
 	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
-	es_task_free(task);
+	box_delete(env, task);
 	es_manager_close(m);
 }
 
@@ -69,10 +68,7 @@ START_TEST(several_managers)
 		struct es_task *same;
 
 		same = box_run(&b, other, "life-b", &exits_with_3);
-		ck_assert_int_eq(es_task_wait(same, 20000, &exit), 0);
-		ck_assert_int_eq(exit.code, 3);
-		ck_assert_int_eq(es_task_delete(same, NULL, &b.error), 0);
-		es_task_free(same);
+		box_end(&b, same, 3);
 		es_manager_close(other);
 	}
 	/* Nothing of the one counts as left by the other, and what is there is seen. */
@@ -86,8 +82,7 @@ START_TEST(several_managers)
 	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 	ck_assert_int_eq(exit.code, 137);
 	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
-	ck_assert_int_eq(es_task_delete(task, NULL, &a.error), 0);
-	es_task_free(task);
+	box_delete(&a, task);
 	es_manager_close(m);
 	census_assert_empty(&a);
 	env_clear(&b);
@@ -118,8 +113,7 @@ static void live_as_first_process(struct env *env)
 	ck_assert_int_eq(exit.pid, state.pid);
 	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
 	ck_assert_int_eq(kill(state.pid, 0), -1);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
-	es_task_free(task);
+	box_delete(env, task);
 	es_manager_close(m);
 	for (int i = 0; i < test_count(5, 500); i++)
 		live(env);
@@ -187,8 +181,7 @@ static void live_on_bpffs(struct env *env, const char *bpffs)
 	ck_assert_int_eq(es_task_wait(task, 0, &exit), 0);
 	ck_assert_int_eq(exit.code, 137);
 	ck_assert_uint_eq(exit.source, ES_EXIT_BPF);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
-	es_task_free(task);
+	box_delete(env, task);
 	es_manager_close(m);
 	/* With the last task they go, and what we did not mount stays. */
 	snprintf(path, sizeof(path), "test -z \"$(ls -d %s/embedshim-* 2>/dev/null)\"", bpffs);
@@ -325,11 +318,8 @@ START_TEST(streams)
 	ck_assert_int_eq(es_file_read(AT_FDCWD, file, 100, &text, NULL), 0);
 	ck_assert_str_eq(text, "to-err\n");
 	free(text);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -365,11 +355,8 @@ START_TEST(prepared_bundle)
 	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 	ck_assert_int_eq(exit.code, 3);
 	/* Delete unmounts it. */
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -380,7 +367,6 @@ START_TEST(full_state_directory)
 	struct es_task *task, *second = NULL;
 	struct env env;
 	struct es_manager *m;
-	struct es_exit exit;
 	int created = 0, r;
 
 	env_init(&env);
@@ -408,14 +394,10 @@ START_TEST(full_state_directory)
 
 		snprintf(id, sizeof(id), "more-%d", i);
 		ck_assert_int_eq(es_manager_get(m, "test", id, &second), 0);
-		ck_assert_int_eq(es_task_delete(second, NULL, &env.error), 0);
-		es_task_free(second);
+		box_delete(&env, second);
 	}
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, 137);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_end(&env, task, 137);
 	es_manager_close(m);
 	ck_assert_int_eq(umount(env.state), 0);
 	census_assert_empty(&env);

@@ -22,20 +22,6 @@
 	"wait\n"                                                                                   \
 	"echo end >$2.end\n"
 
-static void set_up(struct env *env, struct es_manager **m)
-{
-	env_init(env);
-	env_busybox(env);
-	*m = env_open(env);
-}
-
-static void tear_down(struct env *env, struct es_manager *m)
-{
-	es_manager_close(m);
-	census_assert_empty(env);
-	env_clear(env);
-}
-
 /* A logger's URI; a static buffer. */
 static const char *logger(const struct env *env, const char *scheme, const char *script)
 {
@@ -67,16 +53,6 @@ static const char *logged(const struct env *env, const char *what)
 	return text;
 }
 
-static void end_task(struct env *env, struct es_task *task, int code)
-{
-	struct es_exit exit;
-
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, code);
-	ck_assert_msg(es_task_delete(task, NULL, &env->error) == 0, "%s", env->error.message);
-	es_task_free(task);
-}
-
 START_TEST(protocol)
 {
 	static const char *const schemes[] = { "binary", "binary-v2" };
@@ -85,13 +61,13 @@ START_TEST(protocol)
 	char expected[PATH_MAX], script[1024];
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	for (int i = 0; i < 2; i++) {
 		struct box box = { .args = SH("echo to-out; echo to-err >&2; exit 3") };
 
 		snprintf(script, sizeof(script), NOTE "%s" WRITE, ready[i]);
 		box.out = box.err = logger(&env, schemes[i], script);
-		end_task(&env, box_run(&env, m, "box", &box), 3);
+		box_end(&env, box_run(&env, m, "box", &box), 3);
 		/* All of it is there when the task is deleted. */
 		ck_assert_str_eq(logged(&env, "out"), "to-out\n");
 		ck_assert_str_eq(logged(&env, "err"), "to-err\n");
@@ -104,7 +80,7 @@ START_TEST(protocol)
 		ck_assert_str_eq(logged(&env, "fds"), "0\n1\n2\n3\n4\n5\n");
 		ck_assert_str_eq(logged(&env, "session"), "leader\n");
 	}
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -118,7 +94,7 @@ START_TEST(one_stream)
 	struct es_task *task;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.err = logger(&env, "binary", NOTE "exec 5>&-\n" WRITE);
 	task = box_run(&env, m, "box", &box);
 	ck_assert(wait_until(strcmp(logged(&env, "err"), "to-err\n") == 0));
@@ -136,8 +112,8 @@ START_TEST(one_stream)
 	ck_assert_str_eq(logged(&env, "out"), "from exec\r\n");
 	ck_assert_str_eq(logged(&env, "env"), "CONTAINER_ID=second\nCONTAINER_NAMESPACE=test\n");
 	es_task_kill(task, SIGKILL);
-	end_task(&env, task, 137);
-	tear_down(&env, m);
+	box_end(&env, task, 137);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -164,7 +140,7 @@ START_TEST(not_ready)
 	struct es_manager *m;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.out = logger(&env, "binary-v2", "#!/bin/sh\nexit 3\n");
 	ck_assert_int_eq(try_create(&env, m, &box, 0), -EIO);
 	ck_assert_msg(strstr(env.error.message, "ready") != NULL, "%s", env.error.message);
@@ -173,7 +149,7 @@ START_TEST(not_ready)
 	ck_assert_int_eq(try_create(&env, m, &box, 500), -ETIMEDOUT);
 	ck_assert_msg(strstr(env.error.message, "in time") != NULL, "%s", env.error.message);
 	ck_assert_int_eq(census_take(&env).slots, 0);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -197,7 +173,7 @@ START_TEST(crash)
 	struct reader out;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	es_log_set(keep_warning, NULL);
 	other.out = make_fifo(&env, "out");
 	reader_open(&out, other.out);
@@ -213,13 +189,12 @@ START_TEST(crash)
 	ck_assert_int_eq(es_task_wait(bystander, 0, NULL), -ETIMEDOUT);
 	es_task_kill(task, SIGKILL);
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	ck_assert_msg(es_task_delete(task, NULL, &env.error) == 0, "%s", env.error.message);
-	es_task_free(task);
+	box_delete(&env, task);
 	es_task_kill(bystander, SIGKILL);
-	end_task(&env, bystander, 137);
+	box_end(&env, bystander, 137);
 	reader_wait_end(&out);
 	es_log_set(NULL, NULL);
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -231,19 +206,19 @@ START_TEST(stubborn)
 	struct es_manager *m;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.out = logger(&env, "binary",
 			 "#!/bin/sh\ntrap 'echo term >$2.end; exit 0' TERM\nexec 5>&-\n"
 			 "while :; do sleep 0.1; done\n");
-	end_task(&env, box_run(&env, m, "box", &box), 4);
+	box_end(&env, box_run(&env, m, "box", &box), 4);
 	ck_assert_str_eq(logged(&env, "end"), "term\n");
 	if (test_count(0, 1)) {
 		box.out = logger(&env, "binary",
 				 "#!/bin/sh\ntrap '' TERM\nexec 5>&-\n"
 				 "while :; do sleep 0.1; done\n");
-		end_task(&env, box_run(&env, m, "box", &box), 4);
+		box_end(&env, box_run(&env, m, "box", &box), 4);
 	}
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -256,12 +231,12 @@ START_TEST(files)
 	struct env env;
 	FILE *f;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	/* Directories that are missing are made. */
 	snprintf(uri, sizeof(uri), "file://%s/a/b/log", env.dir);
 	box.out = box.err = uri;
-	end_task(&env, box_run(&env, m, "box", &box), 0);
-	end_task(&env, box_run(&env, m, "box", &box), 0);
+	box_end(&env, box_run(&env, m, "box", &box), 0);
+	box_end(&env, box_run(&env, m, "box", &box), 0);
 	f = fopen(uri + 7, "re");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_uint_eq(fread(text, 1, sizeof(text) - 1, f), 28);
@@ -274,8 +249,8 @@ START_TEST(files)
 	ck_assert_int_eq(st.st_mode & 0777, 0755);
 	/* A full disk: the container is told, and goes on. */
 	box = (struct box){ .args = SH("echo lost || exit 8"), .out = "file:///dev/full" };
-	end_task(&env, box_run(&env, m, "box", &box), 8);
-	tear_down(&env, m);
+	box_end(&env, box_run(&env, m, "box", &box), 8);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -286,7 +261,7 @@ START_TEST(nobody_reads)
 	struct es_manager *m;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	for (int terminal = 0; terminal < 2; terminal++) {
 		struct es_task *task;
 		int fd = -1;
@@ -300,7 +275,7 @@ START_TEST(nobody_reads)
 		{
 			struct box quick = { .args = { "/victim", "exit", "2" } };
 
-			end_task(&env, box_run(&env, m, "quick", &quick), 2);
+			box_end(&env, box_run(&env, m, "quick", &quick), 2);
 		}
 		ck_assert_int_eq(es_task_wait(task, 0, NULL), -ETIMEDOUT);
 		es_task_kill(task, SIGKILL);
@@ -317,7 +292,7 @@ START_TEST(nobody_reads)
 		}
 		es_task_free(task);
 	}
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 

@@ -187,8 +187,7 @@ static void work_with_warning(void *arg)
 	task = box_run(env, m, "a", &(struct box){ .args = { "/victim", "exit", "6" } });
 	ck_assert_int_eq(es_task_wait(task, -1, &exit), 0);
 	ck_assert_int_eq(exit.code, 6);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
-	es_task_free(task);
+	box_delete(env, task);
 	es_manager_close(m);
 }
 

@@ -53,9 +53,7 @@ START_TEST(live_crowd)
 		snprintf(id, sizeof(id), "created-%d", i);
 		kill_and_delete(&env, m, id, 137);
 	}
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -103,9 +101,7 @@ START_TEST(starts_no_process)
 			 i < live ? i : i - live);
 		kill_and_delete(&env, m, id, 137);
 	}
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -163,13 +159,10 @@ START_TEST(other_boot)
 	ck_assert_uint_eq(exit.source, ES_EXIT_LOST);
 	ck_assert_int_eq(exit.code, -1);
 	ck_assert_int_eq(exit.status, -1);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_delete(&env, task);
 	/* What was saved in time is told. */
 	kill_and_delete(&env, m, "live-1", 137);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -201,11 +194,8 @@ START_TEST(told_times)
 	ck_assert_int_eq(second.code, 3);
 	ck_assert_uint_eq(second.source, ES_EXIT_BPF);
 	ck_assert_uint_eq(second.exited_real_ns, first.exited_real_ns);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -247,9 +237,7 @@ START_TEST(removed_root)
 	kill_and_delete(&env, m, "later", 3);
 	kill_and_delete(&env, m, "live-0", 137);
 	kill_and_delete(&env, m, "live-1", 137);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 

@@ -11,36 +11,12 @@
 
 #include "stream.h"
 
-static void set_up(struct env *env, struct es_manager **m)
-{
-	env_init(env);
-	env_busybox(env);
-	*m = env_open(env);
-}
-
-static void tear_down(struct env *env, struct es_manager *m)
-{
-	es_manager_close(m);
-	census_assert_empty(env);
-	env_clear(env);
-}
-
 static int open_writer(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	ck_assert_int_ge(fd, 0);
 	return fd;
-}
-
-static void end_task(struct env *env, struct es_task *task, int code)
-{
-	struct es_exit exit;
-
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, code);
-	ck_assert_msg(es_task_delete(task, NULL, &env->error) == 0, "%s", env->error.message);
-	es_task_free(task);
 }
 
 START_TEST(cat_ends)
@@ -52,7 +28,7 @@ START_TEST(cat_ends)
 	struct env env;
 	int in;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.in = make_fifo(&env, "in");
 	box.out = make_fifo(&env, "out");
 	reader_open(&out, box.out);
@@ -74,8 +50,8 @@ START_TEST(cat_ends)
 	close(in);
 	ck_assert(reader_wait_for(&out, "one two done"));
 	reader_wait_end(&out);
-	end_task(&env, task, 0);
-	tear_down(&env, m);
+	box_end(&env, task, 0);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -86,17 +62,17 @@ START_TEST(close_without_client)
 	struct es_task *task;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	box.in = make_fifo(&env, "in");
 	task = box_run(&env, m, "box", &box);
 	ck_assert_int_eq(es_task_close_stdin(task), 0);
-	end_task(&env, task, 5);
+	box_end(&env, task, 5);
 	/* Neither stdin nor anything else. */
 	box = (struct box){ .args = SH("cat; exit 6") };
 	task = box_run(&env, m, "box", &box);
 	ck_assert_int_eq(es_task_close_stdin(task), 0);
-	end_task(&env, task, 6);
-	tear_down(&env, m);
+	box_end(&env, task, 6);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -106,7 +82,7 @@ START_TEST(partial_sets)
 	struct es_manager *m;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	for (int i = 1; i < 3; i++) {
 		struct box box = { .args = SH("echo to-out; echo to-err >&2; cat; exit 3") };
 		struct es_task *task;
@@ -121,9 +97,9 @@ START_TEST(partial_sets)
 		ck_assert(reader_wait_for(&r, i == 1 ? "to-out" : "to-err"));
 		reader_wait_end(&r);
 		ck_assert_uint_eq(r.total, 7);
-		end_task(&env, task, 3);
+		box_end(&env, task, 3);
 	}
-	tear_down(&env, m);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -153,7 +129,7 @@ START_TEST(through_and_through)
 	pthread_t thread;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	f.path = box.in = make_fifo(&env, "in");
 	box.out = make_fifo(&env, "out");
 	reader_open(&out, box.out);
@@ -167,8 +143,8 @@ START_TEST(through_and_through)
 	pthread_join(thread, NULL);
 	ck_assert_uint_eq(out.total, bytes);
 	ck_assert_uint_eq(out.sum, pattern_sum(bytes));
-	end_task(&env, task, 0);
-	tear_down(&env, m);
+	box_end(&env, task, 0);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -222,7 +198,7 @@ START_TEST(execs)
 	struct env env;
 	int in;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	task = box_run(&env, m, "box", &sleeper);
 	for (int terminal = 0; terminal < 2; terminal++) {
 		struct es_exec_opts opts = {
@@ -259,8 +235,8 @@ START_TEST(execs)
 		end_exec(&env, exec, 0);
 	}
 	es_task_kill(task, SIGKILL);
-	end_task(&env, task, 137);
-	tear_down(&env, m);
+	box_end(&env, task, 137);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -272,7 +248,7 @@ START_TEST(left_running)
 	struct es_task *task;
 	struct env env;
 
-	set_up(&env, &m);
+	m = env_open_busybox(&env);
 	task = box_run(&env, m, "box", &sleeper);
 	{
 		struct es_exec_opts opts = { .process = process("sleep 1000 & exit 2", 0, false),
@@ -301,8 +277,8 @@ START_TEST(left_running)
 		es_exec_free(exec);
 	}
 	es_task_kill(task, SIGKILL);
-	end_task(&env, task, 137);
-	tear_down(&env, m);
+	box_end(&env, task, 137);
+	env_finish(&env, m);
 }
 END_TEST
 

@@ -72,8 +72,7 @@ static void live(void *arg)
 	box_go(&place.env, "life");
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
 	shared->deleting = 1;
-	ck_assert_int_eq(es_task_delete(task, NULL, &place.env.error), 0);
-	es_task_free(task);
+	box_delete(&place.env, task);
 	es_manager_close(m);
 }
 
@@ -113,9 +112,7 @@ static void end_life(struct es_manager *m)
 	box_go(&place.env, "life");
 	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
 	ck_assert_msg(exit.code == 42, "after %s: code %d", shared->last, exit.code);
-	ck_assert_msg(es_task_delete(task, NULL, &place.env.error) == 0, "%s",
-		      place.env.error.message);
-	es_task_free(task);
+	box_delete(&place.env, task);
 }
 
 static void check_life(void)

@@ -132,16 +132,6 @@ static void check_execs(struct es_task *task)
 	}
 }
 
-static void end_task(struct world *w, struct es_task *task, int code)
-{
-	struct es_exit exit;
-
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, code);
-	ck_assert_msg(es_task_delete(task, NULL, &w->env.error) == 0, "%s", w->env.error.message);
-	es_task_free(task);
-}
-
 /* The second manager. */
 static void check(struct world *w)
 {
@@ -160,14 +150,14 @@ static void check(struct world *w)
 	/* ^D, as a client of a terminal ends the input. */
 	say(w->to_shell, "\x04");
 	reader_wait_end(&w->shell);
-	end_task(w, shell, 0);
+	box_end(&w->env, shell, 0);
 	ck_assert_int_eq(es_task_close_stdin(cat), 0);
 	close(w->to_cat);
 	close(w->to_shell);
 	reader_wait_end(&w->cat);
-	end_task(w, cat, 0);
+	box_end(&w->env, cat, 0);
 	es_task_kill(counter, SIGKILL);
-	end_task(w, counter, 137);
+	box_end(&w->env, counter, 137);
 	check_log(w);
 	es_manager_close(m);
 	census_assert_empty(&w->env);

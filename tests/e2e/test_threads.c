@@ -116,9 +116,7 @@ START_TEST(many_threads)
 		ck_assert_int_eq(works[i].failures, 0);
 	}
 	pthread_join(watcher, NULL);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -153,9 +151,7 @@ START_TEST(deletes_at_once)
 	}
 	ck_assert_int_eq(succeeded, 1);
 	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -188,11 +184,8 @@ START_TEST(close_under_waiters)
 	ck_assert_int_eq(es_manager_get(m, "test", "open", &task), 0);
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, -1, NULL), 0);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
-	es_manager_close(m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	box_delete(&env, task);
+	env_finish(&env, m);
 }
 END_TEST
 
@@ -223,11 +216,8 @@ START_TEST(after_fork)
 	es_task_list_free(list);
 	task = box_run(&env, w.m, "x", &(struct box){ .args = { "/victim", "exit", "1" } });
 	ck_assert_int_eq(es_task_wait(task, 20000, NULL), 0);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
-	es_manager_close(w.m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	box_delete(&env, task);
+	env_finish(&env, w.m);
 }
 END_TEST
 

@@ -46,7 +46,6 @@ START_TEST(others_go_on)
 	struct wedged w = { .env = &env, .timeout_ms = 15000, .result = 1 };
 	pthread_t thread;
 	struct es_task *task;
-	struct es_exit exit;
 	char id[16];
 
 	env_init(&env);
@@ -57,10 +56,7 @@ START_TEST(others_go_on)
 	for (int i = 0; i < 50; i++) {
 		snprintf(id, sizeof(id), "other-%d", i);
 		task = box_run(&env, w.m, id, &(struct box){ .args = { "/victim", "exit", "4" } });
-		ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-		ck_assert_int_eq(exit.code, 4);
-		ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-		es_task_free(task);
+		box_end(&env, task, 4);
 	}
 	/* All of that happened while the other call was hanging. */
 	ck_assert_int_eq(w.result, 1);
@@ -87,7 +83,6 @@ START_TEST(reopen_does_not_wait)
 	struct env env;
 	struct wedged w = { .env = &env, .timeout_ms = 4000, .result = 1 };
 	struct es_task *task;
-	struct es_exit exit;
 	pid_t pid;
 
 	env_init(&env);
@@ -99,10 +94,7 @@ START_TEST(reopen_does_not_wait)
 	/* The orphaned runtime still hangs, and so will the one that deletes: it is not done. */
 	ck_assert_int_eq(es_manager_settle(w.m, 0), -ETIMEDOUT);
 	task = box_run(&env, w.m, "other", &(struct box){ .args = { "/victim", "exit", "5" } });
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, 5);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env.error), 0);
-	es_task_free(task);
+	box_end(&env, task, 5);
 	ck_assert_int_eq(es_manager_settle(w.m, 0), -ETIMEDOUT);
 	/* Its name stays taken until the deadlines have passed. */
 	{
@@ -111,9 +103,7 @@ START_TEST(reopen_does_not_wait)
 		ck_assert_int_eq(es_task_create(w.m, "test", "wedged", &opts, &task), -EEXIST);
 	}
 	ck_assert_int_eq(es_manager_settle(w.m, 60000), 0);
-	es_manager_close(w.m);
-	census_assert_empty(&env);
-	env_clear(&env);
+	env_finish(&env, w.m);
 }
 END_TEST
 
@@ -151,13 +141,9 @@ static void *hang(void *arg)
 static void live_beside(struct env *env, struct es_manager *m)
 {
 	struct es_task *task;
-	struct es_exit exit;
 
 	task = box_run(env, m, "other", &(struct box){ .args = { "/victim", "exit", "4" } });
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, 4);
-	ck_assert_int_eq(es_task_delete(task, NULL, &env->error), 0);
-	es_task_free(task);
+	box_end(env, task, 4);
 }
 
 /* The runtime hangs in the named command of the task "wedged" as long as the file "wedge" exists.

@@ -3,7 +3,6 @@
 package parity
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,22 +10,18 @@ import (
 
 	eventsapi "github.com/containerd/containerd/api/events"
 	"github.com/containerd/containerd/api/types"
-	"github.com/containerd/containerd/v2/core/events"
-	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"github.com/containerd/typeurl/v2"
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // recorder keeps the task events of a namespace in the order in which they came.
 type recorder struct {
+	listener *host.Listener
+
 	mu     sync.Mutex
 	events []any
-	marked chan struct{}
-	cancel context.CancelFunc
 }
 
 var recorders = map[string]*recorder{}
-
-const markerTopic = "/parity/marker"
 
 // subscribeAll listens to both sides, again after a restart.
 func subscribeAll() error {
@@ -43,58 +38,16 @@ func subscribeAll() error {
 	return nil
 }
 
-// subscribe returns when events are received for certain.
-func (r *recorder) subscribe(namespace string) error {
-	ctx, cancel := context.WithCancel(namespaces.WithNamespace(context.Background(), namespace))
-	ch, errs := world.daemon.client.Subscribe(ctx, fmt.Sprintf("namespace==%s", namespace))
-	marked := make(chan struct{})
-	r.mu.Lock()
-	if r.cancel != nil {
-		r.cancel()
+func (r *recorder) subscribe(namespace string) (err error) {
+	if r.listener != nil {
+		r.listener.Stop()
 	}
-	r.marked, r.cancel = marked, cancel
-	r.mu.Unlock()
-	go r.receive(ch, errs)
-	for range 500 {
-		call, cancel := context.WithTimeout(ctx, time.Second)
-		err := world.daemon.client.EventService().Publish(call, markerTopic, &eventsapi.TaskOOM{})
-		cancel()
-		if err != nil {
-			return err
-		}
-		select {
-		case <-marked:
-			return nil
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return fmt.Errorf("events of namespace %s do not come", namespace)
-}
-
-func (r *recorder) receive(ch <-chan *events.Envelope, errs <-chan error) {
-	for {
-		select {
-		case <-errs:
-			return // of an end that was wanted, or the daemon's
-		case envelope := <-ch:
-			r.add(envelope)
-		}
-	}
-}
-
-func (r *recorder) add(envelope *events.Envelope) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if envelope.Topic == markerTopic {
-		if r.marked != nil {
-			close(r.marked)
-			r.marked = nil
-		}
-		return
-	}
-	if event, err := typeurl.UnmarshalAny(envelope.Event); err == nil {
+	r.listener, err = world.daemon.Listen(namespace, func(_ time.Time, event any) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.events = append(r.events, event)
-	}
+	})
+	return err
 }
 
 func (r *recorder) all() []any {

@@ -4,7 +4,6 @@ package parity
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,62 +13,37 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/embedshim/embedshim/tests/parity/host"
 	"golang.org/x/sys/unix"
 )
-
-// mount is a line of mountinfo.
-type mount struct {
-	point, options, kind, source string
-}
-
-// mountsBelow are the mounts at dir and below, in the order in which they were made.
-func mountsBelow(dir string) []mount {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil
-	}
-	var mounts []mount
-	for line := range strings.SplitSeq(string(text), "\n") {
-		left, right, ok := strings.Cut(line, " - ")
-		fields, rest := strings.Fields(left), strings.Fields(right)
-		if !ok || len(fields) < 6 || len(rest) < 3 {
-			continue
-		}
-		if fields[4] == dir || strings.HasPrefix(fields[4], dir+"/") {
-			// The file system's options name the layers of an overlay; its own come with it.
-			mounts = append(mounts, mount{fields[4], fields[5], rest[0], rest[1]})
-		}
-	}
-	return mounts
-}
 
 // bundle is the directory of the task, whichever runtime made it.
 func (c *container) bundle() string {
 	if c.s.ours() {
-		return filepath.Join(world.daemon.state, embedRuntime, c.s.namespace, c.id)
+		return filepath.Join(world.daemon.State, host.Embed, c.s.namespace, c.id)
 	}
-	return filepath.Join(world.daemon.state, "io.containerd.runtime.v2.task", c.s.namespace, c.id)
+	return filepath.Join(world.daemon.State, "io.containerd.runtime.v2.task", c.s.namespace, c.id)
 }
 
 func (c *container) work() string {
 	if c.s.ours() {
-		return filepath.Join(world.daemon.root, embedRuntime, c.s.namespace, c.id)
+		return filepath.Join(world.daemon.Root, host.Embed, c.s.namespace, c.id)
 	}
-	return filepath.Join(world.daemon.root, "io.containerd.runtime.v2.task", c.s.namespace, c.id)
+	return filepath.Join(world.daemon.Root, "io.containerd.runtime.v2.task", c.s.namespace, c.id)
 }
 
 // showMounts records what is mounted in the bundle.
 func (c *container) showMounts() {
-	mounts := mountsBelow(c.bundle())
+	mounts := host.MountsBelow(c.bundle())
 	for _, m := range mounts {
-		c.s.say("mount %s %s %s from %s", m.point, m.kind, m.options, m.source)
+		c.s.say("mount %s %s %s from %s", m.Point, m.Kind, m.Options, m.Source)
 	}
 	c.s.say("%d mounts in the bundle of %s", len(mounts), c.id)
 }
 
 // showBundle records names, modes and owners of what is in the bundle, and of its parents.
 func (c *container) showBundle() {
-	for dir, name := c.bundle(), "bundle"; len(dir) > len(world.daemon.state); dir, name = filepath.Dir(dir), "above" {
+	for dir, name := c.bundle(), "bundle"; len(dir) > len(world.daemon.State); dir, name = filepath.Dir(dir), "above" {
 		c.s.say("%s: %s", name, modeOf(dir))
 	}
 	entries, err := os.ReadDir(c.bundle())
@@ -94,24 +68,13 @@ func modeOf(path string) string {
 // cgroupDirs are the cgroups whose path ends in name, in every hierarchy.
 func cgroupDirs(name string) []string {
 	var dirs []string
-	for _, hierarchy := range hierarchies() {
+	for _, hierarchy := range host.Hierarchies() {
 		dir := filepath.Join(hierarchy, name)
 		if _, err := os.Stat(dir); err == nil {
 			dirs = append(dirs, dir)
 		}
 	}
 	return dirs
-}
-
-// hierarchies are the mount points of cgroup file systems: the one of version 2, or one a controller.
-func hierarchies() []string {
-	var points []string
-	for _, m := range mountsBelow("/sys/fs/cgroup") {
-		if m.kind == "cgroup" || m.kind == "cgroup2" {
-			points = append(points, m.point)
-		}
-	}
-	return points
 }
 
 // showCgroups records in which hierarchies the container has a cgroup.
@@ -124,8 +87,8 @@ func (c *container) showCgroups() {
 // left are the things of the container that are still there.
 func (c *container) left() []string {
 	var left []string
-	for _, m := range mountsBelow(c.bundle()) {
-		left = append(left, "mount "+m.point)
+	for _, m := range host.MountsBelow(c.bundle()) {
+		left = append(left, "mount "+m.Point)
 	}
 	for _, path := range []string{
 		c.bundle(), c.work(),
@@ -139,7 +102,7 @@ func (c *container) left() []string {
 		left = append(left, "cgroup "+dir)
 	}
 	for _, pid := range processesWith(c.bundle()) {
-		left = append(left, fmt.Sprintf("process %s", commandLine(pid)))
+		left = append(left, "process "+host.CommandLine(pid))
 	}
 	return left
 }
@@ -147,7 +110,7 @@ func (c *container) left() []string {
 // showLeft records what is left of a container, and gives what ends in the background time for it.
 func (c *container) showLeft() {
 	var left []string
-	poll(goneLimit, func() bool {
+	host.Poll(goneLimit, func() bool {
 		left = c.left()
 		return len(left) == 0
 	})
@@ -158,39 +121,11 @@ func (c *container) showLeft() {
 	c.s.say("left of %s: %d things", c.id, len(left))
 }
 
-// processesWith are the processes in whose command line text occurs as an argument or a part of one, but for
-// the daemon, the shims and this program.
+// processesWith are the processes in whose command line text occurs, but for the shims and this program.
 func processesWith(text string) []int {
-	return slices.DeleteFunc(processesNaming(text), func(pid int) bool {
-		return bytes.Contains(rawCommandLine(pid), []byte("containerd-shim-runc-v2"))
+	return slices.DeleteFunc(host.ProcessesNaming(text), func(pid int) bool {
+		return strings.Contains(host.CommandLine(pid), "containerd-shim-runc-v2")
 	})
-}
-
-func processesNaming(text string) []int {
-	var pids []int
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		if bytes.Contains(rawCommandLine(pid), []byte(text)) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-func rawCommandLine(pid int) []byte {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return text
-}
-
-func commandLine(pid int) string {
-	return strings.TrimSpace(string(bytes.ReplaceAll(rawCommandLine(pid), []byte{0}, []byte{' '})))
 }
 
 // processesIn are the processes in the cgroups below the one of that name.

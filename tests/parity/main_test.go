@@ -4,7 +4,6 @@ package parity
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -12,11 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-)
 
-const (
-	stockRuntime = "io.containerd.runc.v2"
-	embedRuntime = "io.containerd.runtime.v1.embed"
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // world is what all scenarios share.
@@ -25,7 +21,7 @@ var world struct {
 	rootfs string // busybox and the probe, for containers without rootfs mounts
 	runc   string
 	cgroup string // the parent of every container's cgroup, a path in the hierarchies
-	daemon *daemon
+	daemon *host.Daemon
 	// sides are the two runtimes that are compared. With selfTest both are stock: no difference at all
 	// may be left then.
 	sides    [2]sideKind
@@ -37,7 +33,7 @@ type sideKind struct {
 	name, runtime, namespace string
 }
 
-func (k sideKind) ours() bool { return k.runtime == embedRuntime }
+func (k sideKind) ours() bool { return k.runtime == host.Embed }
 
 func TestMain(m *testing.M) {
 	os.Exit(mainStatus(m))
@@ -58,7 +54,7 @@ func mainStatus(m *testing.M) int {
 	}()
 	status := m.Run()
 	if status != 0 {
-		fmt.Println(world.daemon.logTail(60))
+		fmt.Println(world.daemon.LogTail(60))
 	}
 	for _, left := range cleanUp() {
 		fmt.Println("parity: left behind:", left)
@@ -71,14 +67,13 @@ func setUp() error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("must be run as root: containers are started")
 	}
-	binary, stock := os.Getenv("ES_CONTAINERD"), os.Getenv("ES_STOCK_BIN")
-	if binary == "" || stock == "" || os.Getenv("ES_PROBE") == "" {
+	if os.Getenv("ES_CONTAINERD") == "" || os.Getenv("ES_STOCK_BIN") == "" || os.Getenv("ES_PROBE") == "" {
 		return fmt.Errorf("ES_CONTAINERD, ES_STOCK_BIN and ES_PROBE are not set; start this with tests/parity/run")
 	}
 	unique := fmt.Sprint(os.Getpid())
-	world.sides = [2]sideKind{{name: "stock", runtime: stockRuntime}, {name: "embed", runtime: embedRuntime}}
+	world.sides = [2]sideKind{{name: "stock", runtime: host.Stock}, {name: "embed", runtime: host.Embed}}
 	if world.selfTest = os.Getenv("ES_PARITY_STOCK") != ""; world.selfTest {
-		world.sides[1] = sideKind{name: "again", runtime: stockRuntime}
+		world.sides[1] = sideKind{name: "again", runtime: host.Stock}
 	}
 	for i := range world.sides {
 		// As long as containerd allows.
@@ -99,11 +94,14 @@ func setUp() error {
 	if err := makeRootfs(world.rootfs); err != nil {
 		return err
 	}
-	world.daemon = newDaemon(binary, stock)
+	world.daemon = host.NewDaemon(world.dir, world.dir)
+	// A runtime that passes it on would let containers speak for the daemon.
+	world.daemon.Env = []string{"NOTIFY_SOCKET=" + filepath.Join(world.dir, "notify")}
+	world.daemon.Run = startCommand
 	if err := reapOrphans(); err != nil {
 		return err
 	}
-	if err := world.daemon.start(); err != nil {
+	if err := world.daemon.Start(); err != nil {
 		return err
 	}
 	return subscribeAll()
@@ -120,7 +118,7 @@ func makeRootfs(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := copyFile(filepath.Join(dir, "bin/busybox"), busybox); err != nil {
+	if err := host.CopyProgram(filepath.Join(dir, "bin/busybox"), busybox); err != nil {
 		return err
 	}
 	for _, applet := range strings.Fields("sh cat echo sleep true false id stty tty head wc mkdir ls kill dd") {
@@ -132,22 +130,5 @@ func makeRootfs(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "etc/passwd"), []byte(passwd), 0o644); err != nil {
 		return err
 	}
-	return copyFile(filepath.Join(dir, "bin/probe"), os.Getenv("ES_PROBE"))
-}
-
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
+	return host.CopyProgram(filepath.Join(dir, "bin/probe"), os.Getenv("ES_PROBE"))
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/embedshim/embedshim/tests/parity/host"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -35,15 +36,15 @@ func newNormaliser(kind sideKind, dir string) *normaliser {
 	d := world.daemon
 	plugin := "io.containerd.runtime.v2.task"
 	if kind.ours() {
-		plugin = embedRuntime
+		plugin = host.Embed
 	}
 	return &normaliser{
 		began: time.Now(),
 		pids:  make(map[string]string),
 		times: make(map[string][]time.Time),
 		replacer: strings.NewReplacer(
-			filepath.Join(d.state, plugin, kind.namespace), "<bundles>",
-			filepath.Join(d.root, plugin, kind.namespace), "<works>",
+			filepath.Join(d.State, plugin, kind.namespace), "<bundles>",
+			filepath.Join(d.Root, plugin, kind.namespace), "<works>",
 			dir, "<dir>",
 			world.dir, "<world>",
 			world.cgroup, "<cgroup>",

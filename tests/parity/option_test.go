@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // withOptions runs a container whose runtime options were changed.
@@ -46,7 +47,7 @@ var optionScenarios = []scenario{
 	})},
 	{"option-shim-cgroup", withOptions(func(s *side, o *runcoptions.Options) {
 		o.ShimCgroup = filepath.Join(world.cgroup, s.namespace+"-shim")
-		for _, hierarchy := range hierarchies() {
+		for _, hierarchy := range host.Hierarchies() {
 			dir := filepath.Join(hierarchy, o.ShimCgroup)
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				s.Fatal(err)
@@ -82,7 +83,7 @@ var optionScenarios = []scenario{
 	{"runtime-path", func(s *side) {
 		// The container's record says runc, the task is given to the runtime by its path.
 		kind := s.sideKind
-		s.runtime = stockRuntime
+		s.runtime = host.Stock
 		c := s.container(want{})
 		s.sideKind = kind
 		ctx, cancel := s.call()

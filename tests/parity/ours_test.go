@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // ownScenarios run with the plugin only.
@@ -38,7 +40,7 @@ func TestOurs(t *testing.T) {
 	t.Run("descriptors", func(t *testing.T) {
 		// Those of the last containers may go in the background.
 		var open []string
-		poll(goneLimit, func() bool {
+		host.Poll(goneLimit, func() bool {
 			open = daemonFiles(filepath.Join(world.dir, "scenarios"))
 			return len(open) == 0
 		})
@@ -51,7 +53,7 @@ func TestOurs(t *testing.T) {
 // daemonFiles are the files below dir that containerd has open.
 func daemonFiles(dir string) []string {
 	var open []string
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", world.daemon.pid()))
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", world.daemon.Pid()))
 	for _, link := range links {
 		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, dir) {
 			open = append(open, target)
@@ -82,7 +84,7 @@ func (s *side) nothingLeft() {
 func (c *container) sawEvents(patterns ...string) {
 	c.s.Helper()
 	var events []string
-	poll(goneLimit, func() bool {
+	host.Poll(goneLimit, func() bool {
 		events = c.s.eventsOf(c.id)
 		return len(events) >= len(patterns)
 	})

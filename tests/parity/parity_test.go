@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // scenarios are all that is compared, in the order of the run.
@@ -99,7 +101,7 @@ func (c *container) settledEvents() []string {
 			// After a restart events wait until clients can have come back.
 			limit = goneLimit
 		}
-		came := poll(limit, func() bool { return slices.ContainsFunc(s.eventsOf(c.id), isDelete) })
+		came := host.Poll(limit, func() bool { return slices.ContainsFunc(s.eventsOf(c.id), isDelete) })
 		if !came && s.ours() {
 			s.say("event of %s: no delete", c.id)
 		}

@@ -15,6 +15,7 @@ import (
 	cgroup2 "github.com/containerd/cgroups/v3/cgroup2/stats"
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/typeurl/v2"
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // metrics records what kind of statistics there are, and those numbers that are known beforehand.
@@ -107,6 +108,6 @@ func (c *container) running() string {
 // runs says whether a process of the container has text in its command line.
 func (c *container) runs(text string) bool {
 	return slices.ContainsFunc(processesIn(c.cgroup()), func(pid int) bool {
-		return strings.Contains(commandLine(pid), text)
+		return strings.Contains(host.CommandLine(pid), text)
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // restarts does the same with a daemon that is ended and with one that is killed.
@@ -50,7 +51,7 @@ var restartScenarios = append(restarts("restart", func(s *side, signal syscall.S
 	})
 	interrupted()
 	// The stock shim tells it when it has found the daemon again, after a while or never.
-	poll(8*time.Second, func() bool {
+	host.Poll(8*time.Second, func() bool {
 		return slices.ContainsFunc(s.eventsOf(running.id), func(line string) bool {
 			return strings.HasPrefix(line, "exit id=meanwhile ")
 		})

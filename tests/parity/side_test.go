@@ -16,6 +16,7 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // callTimeout is far above what any call takes. What it ends is recorded as such.
@@ -84,7 +85,7 @@ func (s *side) outcome(call string, err error) bool {
 }
 
 // client is another one after a restart.
-func (s *side) client() *containerd.Client { return world.daemon.client }
+func (s *side) client() *containerd.Client { return world.daemon.Client }
 
 func (s *side) path(name string) string { return filepath.Join(s.dir, name) }
 
@@ -108,20 +109,9 @@ func (s *side) waitFile(name string) string {
 // until waits for what must become true.
 func (s *side) until(what string, condition func() bool) {
 	s.Helper()
-	if !poll(callTimeout, condition) {
+	if !host.Poll(callTimeout, condition) {
 		s.Fatalf("%s: waited in vain for %s", s.name, what)
 	}
-}
-
-func poll(limit time.Duration, condition func() bool) bool {
-	deadline := time.Now().Add(limit)
-	for !condition() {
-		if time.Now().After(deadline) {
-			return false
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return true
 }
 
 // restart ends the daemon when both sides are here, lets them act while there is none, and starts it again.
@@ -135,14 +125,14 @@ func (s *side) restart(signal syscall.Signal, meanwhile func()) {
 	}
 	// Nor is it known here which of them were started: the event of that comes a little later.
 	time.Sleep(300 * time.Millisecond)
-	if err := s.meeting.meet(func() error { return world.daemon.stop(signal) }); err != nil {
+	if err := s.meeting.meet(func() error { return world.daemon.Stop(signal) }); err != nil {
 		s.Fatal(err)
 	}
 	if meanwhile != nil {
 		meanwhile()
 	}
 	err := s.meeting.meet(func() error {
-		if err := world.daemon.start(); err != nil {
+		if err := world.daemon.Start(); err != nil {
 			return err
 		}
 		return subscribeAll()

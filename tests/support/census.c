@@ -219,3 +219,10 @@ void census_assert_empty(const struct env *env)
 		      "left behind: %d processes, %d mounts, %d cgroups, %d files, %d map entries",
 		      c.processes, c.mounts, c.cgroups, c.files, c.slots);
 }
+
+void env_finish(struct env *env, struct es_manager *m)
+{
+	es_manager_close(m);
+	census_assert_empty(env);
+	env_clear(env);
+}

@@ -7,6 +7,8 @@
 #   containerd_start                    and wait until it serves; $containerd_pid
 #   containerd_kill [SIGNAL]            and wait until it has gone (default: KILL)
 #   containerd_remove                   end and remove everything, also after a failure
+#   containerd_settings DIR [LINE...]   print what each configuration in DIR begins with, the lines at the top level
+#   mounts_below DIR                    print the mount points below it, the innermost first
 #
 # ctr runs as usual: CONTAINERD_ADDRESS and PATH are set.
 
@@ -28,20 +30,24 @@ containerd_configure() {
 	containerd_dir=$1
 	export CONTAINERD_ADDRESS=$containerd_dir/containerd.sock CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
 	mkdir -p "$containerd_dir"
-	cat >"$containerd_dir/config.toml" <<-END
-		version = 4
-		root = "$containerd_dir/root"
-		state = "$containerd_dir/state"
-		required_plugins = ["$embed"]
-		disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images"]
+	{
+		containerd_settings "$containerd_dir" "required_plugins = [\"$embed\"]" \
+			'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images"]'
+		printf '[plugins."%s"]\n  root = "%s"\n' "$embed" "$containerd_dir/runc"
+	} >"$containerd_dir/config.toml"
+}
+
+containerd_settings() {
+	local dir=$1
+	shift
+	printf '%s\n' 'version = 4' "root = \"$dir/root\"" "state = \"$dir/state\"" 'imports = []' "$@"
+	cat <<-END
 		[plugins."io.containerd.server.v1.grpc"]
-		  address = "$CONTAINERD_ADDRESS"
+		  address = "$dir/containerd.sock"
 		[plugins."io.containerd.server.v1.ttrpc"]
-		  address = "$CONTAINERD_ADDRESS.ttrpc"
+		  address = "$dir/containerd.sock.ttrpc"
 		[plugins."io.containerd.nri.v1.nri"]
 		  disable = true
-		[plugins."$embed"]
-		  root = "$containerd_dir/runc"
 	END
 }
 
@@ -76,10 +82,13 @@ containerd_remove() {
 	fi
 	containerd_kill TERM
 	# What could not be deleted properly. Nothing is mounted there after a normal end.
-	awk -v d="$containerd_dir/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
-		while read -r mount; do umount "$mount" 2>/dev/null || true; done
+	mounts_below "$containerd_dir" | while read -r mount; do umount "$mount" 2>/dev/null || true; done
 	rm -rf --one-file-system "$containerd_dir"
 	containerd_dir=''
+}
+
+mounts_below() {
+	awk -v under="$1/" 'index($5, under) == 1 { print $5 }' /proc/self/mountinfo | sort -r
 }
 
 # A root file system of busybox: busybox_rootfs DIR

@@ -69,16 +69,11 @@ struct es_task_state state_of(struct es_task *task)
 void kill_and_delete(struct env *env, struct es_manager *m, const char *id, int code)
 {
 	struct es_task *task = get(m, id);
-	struct es_exit exit;
 	int r;
 
 	r = es_task_kill(task, SIGKILL);
 	ck_assert_msg(r == 0 || r == -ESRCH, "kill %s: %d", id, r);
-	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
-	ck_assert_int_eq(exit.code, code);
-	r = es_task_delete(task, NULL, &env->error);
-	ck_assert_msg(r == 0, "delete %s: %d: %s", id, r, env->error.message);
-	es_task_free(task);
+	box_end(env, task, code);
 }
 
 static void add_exec(void *arg)

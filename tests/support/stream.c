@@ -35,6 +35,13 @@ void env_busybox(const struct env *env)
 	ck_assert_int_eq(system(command), 0);
 }
 
+struct es_manager *env_open_busybox(struct env *env)
+{
+	env_init(env);
+	env_busybox(env);
+	return env_open(env);
+}
+
 const char *make_fifo(const struct env *env, const char *name)
 {
 	static char paths[8][PATH_MAX];
@@ -150,15 +157,6 @@ static void start(struct reader *r)
 		return;
 	fcntl(r->fd, F_SETFL, 0);
 	ck_assert_int_eq(pthread_create(&r->thread, NULL, read_all, r), 0);
-}
-
-void reader_close(struct reader *r)
-{
-	if (r->thread) {
-		pthread_cancel(r->thread);
-		pthread_join(r->thread, NULL);
-	}
-	close(r->fd);
 }
 
 bool reader_wait_for(struct reader *r, const char *text)

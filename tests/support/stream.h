@@ -11,6 +11,8 @@
 /* Put busybox into the root file system, as /bin/busybox; exit 77 with a reason if there is none.
  */
 void env_busybox(const struct env *env);
+/* Make an environment with it, and open a manager on that. */
+struct es_manager *env_open_busybox(struct env *env);
 /* Arguments of a box that runs a shell script. */
 #define SH(script)                                                                                 \
 	{                                                                                          \
@@ -34,8 +36,6 @@ const char *make_fifo(const struct env *env, const char *name);
 
 /* Read a FIFO in a thread, until its end. */
 void reader_open(struct reader *r, const char *path);
-/* Go away before the end. */
-void reader_close(struct reader *r);
 /* Until the text has come; false after 20 s. */
 bool reader_wait_for(struct reader *r, const char *text);
 /* Until the end has come, and close; fails the test after 60 s. */

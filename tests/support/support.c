@@ -58,6 +58,18 @@ int test_count(int quick, int long_run)
 	return value && *value && strcmp(value, "0") != 0 ? long_run : quick;
 }
 
+int count_entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	int n = -2; /* . and .. */
+
+	ck_assert_ptr_nonnull(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
 void write_script(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "we");
@@ -216,6 +228,23 @@ struct es_task *box_run(struct env *env, struct es_manager *m, const char *id,
 	r = es_task_start(task, &env->error);
 	ck_assert_msg(r == 0, "start %s: %d: %s", id, r, env->error.message);
 	return task;
+}
+
+void box_delete(struct env *env, struct es_task *task)
+{
+	int r = es_task_delete(task, NULL, &env->error);
+
+	ck_assert_msg(r == 0, "delete %s: %d: %s", es_task_id(task), r, env->error.message);
+	es_task_free(task);
+}
+
+void box_end(struct env *env, struct es_task *task, int code)
+{
+	struct es_exit exit;
+
+	ck_assert_int_eq(es_task_wait(task, 20000, &exit), 0);
+	ck_assert_msg(exit.code == code, "%s: code %d, not %d", es_task_id(task), exit.code, code);
+	box_delete(env, task);
 }
 
 void box_go(const struct env *env, const char *name)

@@ -58,6 +58,10 @@ struct es_task *box_create(struct env *env, struct es_manager *m, const char *id
 			   const struct box *box);
 struct es_task *box_run(struct env *env, struct es_manager *m, const char *id,
 			const struct box *box);
+/* Delete the task or fail the test, and let go of it. */
+void box_delete(struct env *env, struct es_task *task);
+/* The same for one that ends by itself, with this code. */
+void box_end(struct env *env, struct es_task *task, int code);
 
 /* Let containers that `victim -w /go-NAME` waits go on. */
 void box_go(const struct env *env, const char *name);
@@ -82,6 +86,8 @@ struct census {
 struct census census_take(const struct env *env);
 /* Fails the test when anything is left. The manager must be closed. */
 void census_assert_empty(const struct env *env);
+/* The end of a test: close the manager, nothing is left, and clear. */
+void env_finish(struct env *env, struct es_manager *m);
 
 /* Run fn(arg) in a child process and return its wait status. */
 int in_child(void (*fn)(void *arg), void *arg);
@@ -102,6 +108,9 @@ void sleep_ms(int ms);
 
 /* Count of a quick or a long run: the environment variable ES_TEST_LONG selects. */
 int test_count(int quick, int long_run);
+
+/* Count of what is in a directory. */
+int count_entries(const char *path);
 
 /* Write a file, mode 0755. */
 void write_script(const char *path, const char *text);

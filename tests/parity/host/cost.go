@@ -47,7 +47,7 @@ func (h *Host) Helpers() []int {
 		if pid == h.Pid() || pid == os.Getpid() {
 			continue
 		}
-		if int(parent) == h.Pid() || strings.Contains(commandLine(pid), h.memory) {
+		if int(parent) == h.Pid() || strings.Contains(CommandLine(pid), h.memory) {
 			pids = append(pids, pid)
 		}
 	}

@@ -32,9 +32,9 @@ func (l *Listener) Stop() {
 }
 
 // Listen hands every event of a namespace to on, in order. When it returns, events are received for certain.
-func (h *Host) Listen(namespace string, on func(published time.Time, event any)) (*Listener, error) {
+func (d *Daemon) Listen(namespace string, on func(published time.Time, event any)) (*Listener, error) {
 	ctx, cancel := context.WithCancel(namespaces.WithNamespace(context.Background(), namespace))
-	ch, errs := h.Client.Subscribe(ctx, fmt.Sprintf("namespace==%s", namespace))
+	ch, errs := d.Client.Subscribe(ctx, fmt.Sprintf("namespace==%s", namespace))
 	l := &Listener{cancel, make(chan struct{})}
 	marked := make(chan struct{})
 	mark := sync.OnceFunc(func() { close(marked) })
@@ -54,7 +54,7 @@ func (h *Host) Listen(namespace string, on func(published time.Time, event any))
 		}
 	}()
 	for range 500 {
-		if err := h.Client.EventService().Publish(ctx, markerTopic, &eventsapi.TaskOOM{}); err != nil {
+		if err := d.Client.EventService().Publish(ctx, markerTopic, &eventsapi.TaskOOM{}); err != nil {
 			l.Stop()
 			return nil, err
 		}

@@ -24,7 +24,7 @@ import (
 // the host's init reaps it.
 const goneLimit = 10 * time.Second
 
-func (h *Host) bundles(namespace string) string { return filepath.Join(h.state(), Embed, namespace) }
+func (h *Host) bundles(namespace string) string { return filepath.Join(h.State, Embed, namespace) }
 
 // Bundle is the directory of a task of ours.
 func (h *Host) Bundle(namespace, id string) string { return filepath.Join(h.bundles(namespace), id) }
@@ -36,7 +36,7 @@ func (h *Host) Things(namespace string) map[string][]string {
 	add := func(id, what string) { things[id] = append(things[id], what) }
 	for _, parent := range []string{
 		h.bundles(namespace),
-		filepath.Join(h.root(), Embed, namespace),
+		filepath.Join(h.Root, Embed, namespace),
 		filepath.Join(h.RuncRoot(), namespace),
 	} {
 		entries, _ := os.ReadDir(parent)
@@ -52,13 +52,13 @@ func (h *Host) Things(namespace string) map[string][]string {
 			}
 		}
 	}
-	for _, point := range mountsBelow(h.bundles(namespace)) {
-		rest := strings.TrimPrefix(point, h.bundles(namespace)+"/")
+	for _, m := range MountsBelow(h.bundles(namespace)) {
+		rest := strings.TrimPrefix(m.Point, h.bundles(namespace)+"/")
 		id, _, _ := strings.Cut(rest, "/")
-		add(id, "mount "+point)
+		add(id, "mount "+m.Point)
 	}
-	for _, pid := range processesNaming(h.bundles(namespace)) {
-		add("", "process "+commandLine(pid))
+	for _, pid := range ProcessesNaming(h.bundles(namespace)) {
+		add("", "process "+CommandLine(pid))
 	}
 	return things
 }
@@ -66,7 +66,7 @@ func (h *Host) Things(namespace string) map[string][]string {
 // cgroups are the directories of a namespace in all hierarchies.
 func (h *Host) cgroups(namespace string) []string {
 	var dirs []string
-	for _, hierarchy := range hierarchies() {
+	for _, hierarchy := range Hierarchies() {
 		dirs = append(dirs, filepath.Join(hierarchy, h.Cgroup, namespace))
 	}
 	return dirs
@@ -82,7 +82,7 @@ func (h *Host) Freezer(namespace, id string) (frozen bool) {
 	return frozen
 }
 
-func (h *Host) pins() string { return filepath.Join(h.root(), Embed, "bpf", "v1") }
+func (h *Host) pins() string { return filepath.Join(h.Root, Embed, "bpf", "v1") }
 
 // Pinned tells whether there are pins of ours, and MapEntries how many entries a map has.
 func (h *Host) Pinned() bool {
@@ -133,25 +133,11 @@ func (h *Host) Told(namespace string) map[[2]string]time.Time {
 	return told
 }
 
-// endShims waits for the stock shims of this daemon, and kills those that stay.
-func (h *Host) endShims() (left []string) {
-	var shims []int
-	Poll(stopWait, func() bool {
-		shims = processesNaming(h.Address)
-		return len(shims) == 0
-	})
-	for _, pid := range shims {
-		left = append(left, "process "+commandLine(pid))
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	return left
-}
-
-// endContainers kills what runs in a cgroup of ours, and removes the cgroups.
-func (h *Host) endContainers() (left []string) {
+// EndContainers kills what runs in the cgroups below one, and removes them all. It names those of containers.
+func EndContainers(cgroup string) (left []string) {
 	var dirs []string
-	for _, hierarchy := range hierarchies() {
-		top := filepath.Join(hierarchy, h.Cgroup)
+	for _, hierarchy := range Hierarchies() {
+		top := filepath.Join(hierarchy, cgroup)
 		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
 				dirs = append(dirs, path)
@@ -189,51 +175,51 @@ func killAll(cgroup string) {
 	}
 }
 
-func (h *Host) unmount() (left []string) {
-	for _, dir := range []string{h.disk, h.memory} {
-		for _, point := range slices.Backward(mountsBelow(dir)) {
-			left = append(left, "mount "+point)
-			_ = unix.Unmount(point, unix.MNT_DETACH)
-		}
+// Unmount unmounts what is mounted at dir and below, and names it.
+func Unmount(dir string) (left []string) {
+	for _, m := range slices.Backward(MountsBelow(dir)) {
+		left = append(left, "mount "+m.Point)
+		_ = unix.Unmount(m.Point, unix.MNT_DETACH)
 	}
 	return left
 }
 
-// mountsBelow are the mount points at dir and below, in the order in which they were made.
-func mountsBelow(dir string) []string {
-	var points []string
-	eachMount(func(point, _ string) {
-		if point == dir || strings.HasPrefix(point, dir+"/") {
-			points = append(points, point)
-		}
-	})
-	return points
+// Mount is a line of mountinfo.
+type Mount struct {
+	Point, Options, Kind, Source string
 }
 
-func eachMount(fn func(point, kind string)) {
+// MountsBelow are the mounts at dir and below, in the order in which they were made.
+func MountsBelow(dir string) []Mount {
+	var mounts []Mount
 	text, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(text)) {
 		left, right, ok := strings.Cut(line, " - ")
 		fields, rest := strings.Fields(left), strings.Fields(right)
-		if ok && len(fields) > 4 && len(rest) > 0 {
-			fn(fields[4], rest[0])
+		if !ok || len(fields) < 6 || len(rest) < 2 {
+			continue
+		}
+		if fields[4] == dir || strings.HasPrefix(fields[4], dir+"/") {
+			// The file system's options name the layers of an overlay; its own come with it.
+			mounts = append(mounts, Mount{fields[4], fields[5], rest[0], rest[1]})
 		}
 	}
+	return mounts
 }
 
-// hierarchies are the mount points of cgroup file systems: the one of version 2, or one a controller.
-func hierarchies() []string {
+// Hierarchies are the mount points of cgroup file systems: the one of version 2, or one a controller.
+func Hierarchies() []string {
 	var points []string
-	eachMount(func(point, kind string) {
-		if kind == "cgroup" || kind == "cgroup2" {
-			points = append(points, point)
+	for _, m := range MountsBelow("/sys/fs/cgroup") {
+		if m.Kind == "cgroup" || m.Kind == "cgroup2" {
+			points = append(points, m.Point)
 		}
-	})
+	}
 	return points
 }
 
-// processesNaming are the processes in whose command line text occurs, but for this one.
-func processesNaming(text string) []int {
+// ProcessesNaming are the processes in whose command line text occurs, but for this one.
+func ProcessesNaming(text string) []int {
 	var pids []int
 	for _, pid := range processes() {
 		if pid != os.Getpid() && bytes.Contains(rawCommandLine(pid), []byte(text)) {
@@ -259,6 +245,7 @@ func rawCommandLine(pid int) []byte {
 	return text
 }
 
-func commandLine(pid int) string {
+// CommandLine is a process's, with spaces between the arguments.
+func CommandLine(pid int) string {
 	return strings.TrimSpace(string(bytes.ReplaceAll(rawCommandLine(pid), []byte{0}, []byte{' '})))
 }
