@@ -62,6 +62,7 @@ type container struct {
 	mu       sync.Mutex
 	task     *embedshim.Task // nil while it is being created: until then nobody finds the container
 	execs    map[string]*process
+	ooms     int // TaskOOMs that are held back until init is announced
 	deletion *deletion
 	deleted  bool
 }

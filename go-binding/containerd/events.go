@@ -56,7 +56,7 @@ func (r *Runtime) onEvent(e embedshim.Event) {
 	}
 	switch e.Kind {
 	case embedshim.EventOOM:
-		c.publish(&apievents.TaskOOM{ContainerID: c.id})
+		c.ranOutOfMemory()
 	case embedshim.EventExit:
 		if c.isOf(e.Exit) {
 			c.exited(c.init, e.Exit)
@@ -100,7 +100,19 @@ func (c *container) hold(p *process) {
 	p.announced = false
 }
 
-// announce queues the event that tells of a process, if there is one, and then its exit, if that is known.
+// ranOutOfMemory queues a TaskOOM, once the start of init has been queued.
+func (c *container) ranOutOfMemory() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.init.announced {
+		c.ooms++
+		return
+	}
+	c.publish(&apievents.TaskOOM{ContainerID: c.id})
+}
+
+// announce queues the event that tells of a process, if there is one, and then what was held back for that: the
+// container's TaskOOMs, and the exit of the process, if that is known.
 func (c *container) announce(p *process, event any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,6 +120,9 @@ func (c *container) announce(p *process, event any) {
 		c.publish(event)
 	}
 	p.announced = true
+	for ; p == c.init && c.ooms > 0; c.ooms-- {
+		c.publish(&apievents.TaskOOM{ContainerID: c.id})
+	}
 	if p.exit != nil {
 		c.publishExit(p)
 	}

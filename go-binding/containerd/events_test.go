@@ -49,6 +49,21 @@ func TestEventsOfBeforeAStartWaitForListeners(t *testing.T) {
 	}
 }
 
+func TestOOMFollowsTheStart(t *testing.T) {
+	got := make(published, 4)
+	r := newRuntime(got, nil, options{})
+	c := newContainer(r, "ns", "id")
+	c.hear()
+	c.hold(c.init)
+	c.ranOutOfMemory()
+	c.announce(c.init, &apievents.TaskStart{ContainerID: c.id})
+	for _, want := range []string{"start", "oom"} {
+		if topic := <-got; topic != "ns/tasks/"+want {
+			t.Errorf("published %s instead of %s", topic, want)
+		}
+	}
+}
+
 func TestFlushWaitsForTheQueue(t *testing.T) {
 	got := make(published, 2)
 	r := newRuntime(got, nil, options{})
