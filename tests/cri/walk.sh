@@ -29,7 +29,7 @@ walk_pod() {
 	expect "logs" "out" "$(crictl logs "$a" 2>/dev/null)"
 	expect "logs, error stream" "err" "$(crictl logs "$a" 2>&1 >/dev/null)"
 	walk_exec "$a"
-	walk_port_forward
+	walk_port_forward "$b"
 	walk_stats "$a" "$b"
 	walk_update "$a"
 	walk_reopen_log "$a"
@@ -77,8 +77,13 @@ in_terminal() {
 	script -qec "stty rows 33 cols 77; exec$command" /dev/null <>"$scratch/keyboard" | tr -d '\r'
 }
 
+# listens CONTAINER: whether something in its network takes connections to port 80.
+listens() { crictl exec "$1" sh -c 'cat /proc/net/tcp /proc/net/tcp6' | grep -q ':0050 0*:0000 0A'; }
+
 walk_port_forward() {
 	local code=0
+	until_true 30 listens "$1" || die "httpd does not listen"
+	rm -f "$scratch/forward" # what an earlier one has said
 	"$bin/crictl" --config "$scratch/crictl.yaml" port-forward "$pod" 18080:80 >"$scratch/forward" 2>&1 &
 	until_true 30 grep -qs "Forwarding from 127.0.0.1" "$scratch/forward" || code=1
 	[ $code = 0 ] && busybox wget -q -O "$scratch/passwd" http://127.0.0.1:18080/passwd || code=1
