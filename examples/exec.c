@@ -4,10 +4,9 @@
  *
  *	exec DIR ID PROCESS OUTPUT
  *
- * DIR is where the container was created (run_task, shell), PROCESS a file with an OCI process
- *object
- * ({"args": ["ps"], "cwd": "/", "user": {"uid": 0, "gid": 0}}), OUTPUT the absolute path of a file
- * that gets what it writes. Exits with the process's code.
+ * DIR is where the container was created (run_task, shell), PROCESS a file with the JSON of an OCI
+ * process ({"args": ["ps"], "cwd": "/", "user": {"uid": 0, "gid": 0}}), OUTPUT the absolute path of
+ * a file that gets what it writes. Exits with the process's code.
  */
 #include <embedshim/embedshim.h>
 

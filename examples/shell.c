@@ -4,9 +4,9 @@
  *
  *	shell DIR BUNDLE ID
  *
- * DIR is a scratch directory of ours, BUNDLE an OCI bundle whose config.json has process.terminal
- *set.
- * ^] leaves; the container goes on without us, and the same command comes back to it.
+ * DIR is a scratch directory of ours, BUNDLE an OCI bundle whose config.json sets process.terminal.
+ * ^] leaves; the container goes on without us, and the same command comes back to it. Exits with
+ * the container's code.
  */
 #include <embedshim/embedshim.h>
 
@@ -44,12 +44,12 @@ static int converse(struct es_task *task, int in, int out, int winch)
 	struct pollfd fds[] = { { .fd = 0, .events = POLLIN },
 				{ .fd = out, .events = POLLIN },
 				{ .fd = winch, .events = POLLIN } };
+	struct pollfd room = { .fd = in, .events = POLLOUT };
 	struct signalfd_siginfo info;
-	char buffer[4096];
+	char buffer[4096], *end;
 	ssize_t n;
 
-	for (;;) {
-		poll(fds, 3, -1);
+	while (poll(fds, 3, -1) > 0) {
 		if (fds[2].revents && read(winch, &info, sizeof(info)) > 0)
 			copy_size(task);
 		if (fds[1].revents) {
@@ -57,14 +57,17 @@ static int converse(struct es_task *task, int in, int out, int winch)
 			if (n <= 0 || write(1, buffer, (size_t)n) < 0)
 				return 0;
 		}
-		if (fds[0].revents) {
+		/* Not long: the container may be waiting until we read what it writes. */
+		if (fds[0].revents && poll(&room, 1, 10) > 0) {
 			n = read(0, buffer, sizeof(buffer));
-			if (n <= 0 || memchr(buffer, DETACH, (size_t)n))
-				return 1;
-			if (write(in, buffer, (size_t)n) < 0)
+			end = n > 0 ? memchr(buffer, DETACH, (size_t)n) : buffer;
+			if (write(in, buffer, (size_t)(end ? end - buffer : n)) < 0)
 				return 0;
+			if (end)
+				return 1;
 		}
 	}
+	return 1;
 }
 
 /* This terminal is only a window to the container's: it must not make anything of what is typed. */
@@ -87,20 +90,47 @@ static int attach(struct es_task *task, int in, int out)
 	return left;
 }
 
-/* The one that is there already, or a new one. */
+/* The one that is there already, or a new one; started, unless it was before. */
 static int find_or_start(struct es_manager *manager, const char *id, struct es_task_opts *opts,
 			 struct es_task **task)
 {
+	struct es_task_state state;
 	int r = es_manager_get(manager, "default", id, task);
 
-	if (r == 0)
-		return 0;
-	r = es_task_create(manager, "default", id, opts, task);
-	if (r == 0 && (r = es_task_start(*task, opts->error)) < 0) {
+	if (r < 0)
+		r = es_task_create(manager, "default", id, opts, task);
+	if (r < 0)
+		return r;
+	r = es_task_state(*task, &state);
+	if (r == 0 && state.status == ES_TASK_CREATED)
+		r = es_task_start(*task, opts->error);
+	if (r < 0) {
 		es_task_delete(*task, NULL, NULL);
 		es_task_free(*task);
 	}
 	return r;
+}
+
+/* Returns the container's code, or 0 if it goes on without us. */
+static int run(struct es_task *task, const struct es_task_opts *opts)
+{
+	/* Neither open waits. */
+	int in = open(opts->stdin_path, O_RDWR | O_CLOEXEC);
+	int out = open(opts->stdout_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct es_exit exit;
+
+	if (in < 0 || out < 0)
+		return perror(in < 0 ? opts->stdin_path : opts->stdout_path), 1;
+	/* What ended while nobody was here has no output whose end we could see. */
+	if (es_task_wait(task, 0, NULL) < 0 && attach(task, in, out)) {
+		printf("\nleft: %s goes on\n", es_task_id(task));
+		return 0;
+	}
+	if (es_task_wait(task, -1, &exit) < 0 || es_task_delete(task, NULL, opts->error) < 0)
+		return fail("delete", opts->error);
+	unlink(opts->stdin_path);
+	unlink(opts->stdout_path);
+	return exit.code;
 }
 
 int main(int argc, char **argv)
@@ -109,15 +139,16 @@ int main(int argc, char **argv)
 	struct es_error error = { 0 };
 	struct es_manager_opts manager_opts = { .size = sizeof(manager_opts), .error = &error };
 	struct es_task_opts opts = { .size = sizeof(opts), .error = &error };
-	struct es_exit exit = { 0 };
 	struct es_manager *manager;
 	struct es_task *task;
-	int in, out, left;
+	int status;
 
 	if (argc != 4) {
 		fprintf(stderr, "usage: %s DIR BUNDLE ID\n", argv[0]);
 		return 2;
 	}
+	if (!isatty(0))
+		return perror("standard input"), 2;
 	snprintf(root, sizeof(root), "%s/root", argv[1]);
 	snprintf(state, sizeof(state), "%s/state", argv[1]);
 	snprintf(in_path, sizeof(in_path), "%s/%s-in", argv[1], argv[3]);
@@ -126,29 +157,21 @@ int main(int argc, char **argv)
 	manager_opts.state_dir = state;
 	if (es_manager_open(&manager_opts, &manager) < 0)
 		return fail("open", &error);
+	/* They are there already when we come back; what else is wrong with them the create says.
+	 */
 	mkfifo(in_path, 0600);
 	mkfifo(out_path, 0600);
 	opts.bundle_dir = argv[2];
 	opts.stdin_path = in_path;
 	opts.stdout_path = out_path;
-	if (find_or_start(manager, argv[3], &opts, &task) < 0) {
-		es_manager_close(manager);
-		return fail("run", &error);
-	}
-
-	/* Both ends are held on the other side: neither open waits. */
-	in = open(in_path, O_RDWR | O_CLOEXEC);
-	out = open(out_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	left = attach(task, in, out);
-	if (left) {
-		printf("\nleft: %s goes on\n", argv[3]);
-	} else if (es_task_wait(task, -1, &exit) < 0 || es_task_delete(task, NULL, &error) < 0) {
-		fail("delete", &error);
+	if (find_or_start(manager, argv[3], &opts, &task) == 0) {
+		status = run(task, &opts);
+		es_task_free(task);
 	} else {
+		status = fail("run", &error);
 		unlink(in_path);
 		unlink(out_path);
 	}
-	es_task_free(task);
 	es_manager_close(manager);
-	return exit.code;
+	return status;
 }

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -35,28 +36,44 @@ static int set_blocking(int fd)
 	return flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? es_neg_errno() : 0;
 }
 
-static int check_fifo(const struct stream *s, int r, const struct stat *st)
+/*
+ * A container may share the directory a stream lies in, and put something else in its place. So a
+ * link there is not followed, what is there is known before it is opened (which may do something to
+ * a device), and it is that which is opened. Returns a descriptor that names it.
+ */
+static int look(const struct stream *s, const char *path, struct stat *st)
 {
-	if (r < 0)
+	cleanup_fd int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, st) < 0)
 		return fail(s, es_neg_errno());
-	return S_ISFIFO(st->st_mode)
-		       ? 0
-		       : es_error_set(s->error, -EINVAL, "%s: %s is not a FIFO", s->name, s->path);
+	return S_ISLNK(st->st_mode) ? es_error_set(s->error, -ELOOP,
+						   "%s: %s is a symbolic link, which is not "
+						   "followed",
+						   s->name, s->path)
+				    : TAKE_FD(fd);
 }
 
-static int open_fifo(const struct stream *s, const char *path, int flags)
+/* What a descriptor names. */
+static int open_again(const struct stream *s, int fd, int flags)
 {
-	cleanup_fd int fd = -EBADF;
-	struct stat st;
+	char path[32];
 	int r;
 
-	/* Checked first, because opening a device may do something. */
-	r = check_fifo(s, stat(path, &st), &st);
-	if (r < 0)
-		return r;
-	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	r = check_fifo(s, fd < 0 ? fd : fstat(fd, &st), &st);
-	return r < 0 ? r : TAKE_FD(fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return r < 0 ? fail(s, es_neg_errno()) : r;
+}
+
+static int look_for_fifo(const struct stream *s, const char *path)
+{
+	struct stat st;
+	int fd = look(s, path, &st);
+
+	if (fd < 0 || S_ISFIFO(st.st_mode))
+		return fd;
+	es_close(fd);
+	return es_error_set(s->error, -EINVAL, "%s: %s is not a FIFO", s->name, s->path);
 }
 
 static const char *fifo_path(const char *path)
@@ -68,27 +85,28 @@ static const char *fifo_path(const char *path)
 /* Read-write: neither this nor the container waits for a reader, or is told that one has gone. */
 static int open_output_fifo(const struct stream *s)
 {
-	int fd = open_fifo(s, fifo_path(s->path), O_RDWR), r;
+	cleanup_fd int place = look_for_fifo(s, fifo_path(s->path));
+	cleanup_fd int fd = place < 0 ? place : open_again(s, place, O_RDWR);
+	int r;
 
 	if (fd < 0)
 		return fd;
 	r = set_blocking(fd);
-	if (r < 0) {
-		es_close(fd);
-		return fail(s, r);
-	}
-	return fd;
+	return r < 0 ? fail(s, r) : TAKE_FD(fd);
 }
 
 /* Both ends: only when ours is closed, too, does the last writer's leaving end the input. */
 int es_task_io_open_stdin(const char *path, int fds[2], struct es_error *error)
 {
 	const struct stream s = { .name = names[0], .path = path, .error = error };
+	cleanup_fd int place = look_for_fifo(&s, fifo_path(path));
 
-	fds[0] = open_fifo(&s, fifo_path(path), O_RDONLY);
+	if (place < 0)
+		return place;
+	fds[0] = open_again(&s, place, O_RDONLY);
 	if (fds[0] < 0)
 		return fds[0];
-	fds[1] = open_fifo(&s, fifo_path(path), O_WRONLY);
+	fds[1] = open_again(&s, place, O_WRONLY);
 	if (fds[1] < 0)
 		es_close(fds[0]);
 	return fds[1] < 0 ? fds[1] : 0;
@@ -96,9 +114,10 @@ int es_task_io_open_stdin(const char *path, int fds[2], struct es_error *error)
 
 static int check_stdin(const struct stream *s)
 {
-	struct stat st;
+	int fd = look_for_fifo(s, fifo_path(s->path));
 
-	return check_fifo(s, stat(fifo_path(s->path), &st), &st);
+	es_close(fd);
+	return fd < 0 ? fd : 0;
 }
 
 /* As mkdir -p, with the mode the umask leaves. */
@@ -115,27 +134,51 @@ static int make_parents(char *path)
 	return r;
 }
 
+/* A device node elsewhere may be the container's, which may make one but not open it. */
+static bool is_in_dev(const struct stat *st)
+{
+	struct stat dev;
+
+	return (stat("/dev", &dev) == 0 && dev.st_dev == st->st_dev) ||
+	       (stat("/dev/pts", &dev) == 0 && dev.st_dev == st->st_dev);
+}
+
+static int open_existing_file(const struct stream *s, const char *path)
+{
+	cleanup_fd int place = -EBADF;
+	struct stat st;
+
+	place = look(s, path, &st);
+	if (place < 0)
+		return place;
+	if (!S_ISREG(st.st_mode) && !(S_ISCHR(st.st_mode) && is_in_dev(&st)))
+		return es_error_set(s->error, -EINVAL, "%s: %s is not a regular file", s->name,
+				    s->path);
+	return open_again(s, place, O_WRONLY | O_APPEND);
+}
+
 static int open_file(const struct stream *s)
 {
-	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	/* O_EXCL: not what a link leads to. */
+	const int flags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC;
 	cleanup_free char *path = strdup(s->path + strlen(FILE_SCHEME));
 	cleanup_fd int fd = -EBADF;
-	struct stat st;
 
 	if (!path)
 		return -ENOMEM;
 	if (path[0] != '/' || strpbrk(path, "?#") || !es_uri_decode(path, false))
 		return es_error_set(s->error, -EINVAL, "%s: %s is not a file URI with a path",
 				    s->name, s->path);
-	/* O_NONBLOCK: a FIFO in its place must not make us wait for a reader. */
 	fd = open(path, flags, 0644);
 	if (fd < 0 && errno == ENOENT && make_parents(path) == 0)
 		fd = open(path, flags, 0644);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd >= 0)
+		return TAKE_FD(fd);
+	if (errno != EEXIST)
 		return fail(s, es_neg_errno());
-	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
-		return es_error_set(s->error, -EINVAL, "%s: %s is not a regular file", s->name,
-				    s->path);
+	fd = open_existing_file(s, path);
+	if (fd < 0)
+		return fd;
 	if (set_blocking(fd) < 0)
 		return fail(s, es_neg_errno());
 	return TAKE_FD(fd);

@@ -25,6 +25,7 @@ ES_HIDDEN int es_stream_kind(const char *path);
  * open nor the container ever waits for a reader to appear (-EINVAL if it is not a FIFO); file://
  * for appending (0644, missing directories 0755; one description when both name the same);
  * a logger's URI, and that stdin is a FIFO, are only checked.
+ * A link at the path itself is not followed (-ELOOP), and nothing but what is served is opened.
  * Otherwise -ENOTSUP for a scheme we do not know, -EINVAL for what is malformed. error names the
  * stream and the path.
  */

@@ -78,6 +78,7 @@ ES_API int es_exec_create(struct es_task *task, const char *id, const struct es_
  *                     The exec stays created.
  * @retval -ENOENT, -EACCES  The runtime's program, a FIFO or a directory is missing or not
  *                     accessible.
+ * @retval -ELOOP      A stream is a symbolic link.
  * @retval -ENOTSUP    A stream of another scheme, or a terminal whose output is a file.
  * @retval -EPIPE      embedshim-io died meanwhile.
  * @retval -ENOSPC     The capacity of the monitor is used up, or the disk is full.

@@ -62,6 +62,11 @@ enum es_task_state_flags {
  * it; its environment is CONTAINER_ID and CONTAINER_NAMESPACE. Streams of the same URI share one
  * description, or one logger.
  *
+ * A container may share the directory in which a FIFO or a "file://" lies. What it puts in the
+ * place of one is not served: a symbolic link there is not followed (-ELOOP), and a file is a
+ * regular one, or a character device of the file system at /dev or /dev/pts (otherwise -EINVAL).
+ * Links on the way there are followed: a directory above must not be the container's, nor a logger.
+ *
  * Standard input is a FIFO that a small process, embedshim-io, holds and moves to the container, so
  * that clients may come and go; the container reads its end after es_task_close_stdin(). It is
  * opened by the start: a client that opens it for writing waits until then. With
@@ -126,6 +131,7 @@ struct es_task_state {
  * @retval -ENOENT        The bundle, its config.json, the runtime's program, a FIFO, a logger or
  *                        embedshim-io does not exist; the text says which.
  * @retval -EACCES        One of them is not readable or not executable.
+ * @retval -ELOOP         A stream is a symbolic link.
  * @retval -ENOTSUP       A stream of another scheme, or a terminal whose output is a file.
  * @retval -EPIPE         embedshim-io died meanwhile.
  * @retval -ENOSPC        The capacity of the monitor is used up, or the disk is full.
@@ -153,10 +159,12 @@ ES_API int es_task_create(struct es_manager *manager, const char *namespace_, co
  * @param error  Filled on failure; may be NULL.
  *
  * @retval 0           Started. It may have exited already.
- * @retval -EINVAL     task is NULL.
+ * @retval -EINVAL     task is NULL, or the standard input is no FIFO any more.
+ * @retval -ELOOP      It is a symbolic link now.
  * @retval -EBUSY      Not in the state "created".
  * @retval -EIO        The runtime failed (a missing program, for example); error has its message.
- * @retval -ENOENT, -EACCES  The runtime's program is missing or not executable.
+ * @retval -ENOENT, -EACCES  The runtime's program is missing or not executable, or the standard
+ *                     input's FIFO is gone.
  * @retval -ETIMEDOUT  The runtime did not finish within its deadline and was killed.
  * @retval -EMFILE, -ENFILE, -ENOMEM, -EAGAIN  Out of descriptors, memory or processes.
  * @retval -ESHUTDOWN  The manager has been closed.

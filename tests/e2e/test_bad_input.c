@@ -178,7 +178,8 @@ START_TEST(streams)
 	snprintf(path, sizeof(path), "%s/fifo", env.dir);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
 	snprintf(uri, sizeof(uri), "file://%s", path);
-	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = uri }, -ENXIO, "stdout");
+	expect("a", &(struct es_task_opts){ .spec = spec, .stdout_path = uri }, -EINVAL,
+	       "not a regular file");
 	env_finish(&env, m);
 }
 END_TEST

@@ -157,8 +157,9 @@ static int count_cgroup(const char *path, const struct stat *st, int flag, struc
 
 static int count_file(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
-	static const char *const own[] = { "lock", "trace-ids.db", "trace-ids.db-journal",
-					   "bpf",  ".runtime",	   "test" };
+	static const char *const own[] = { "lock",   "trace-ids.db", "trace-ids.db-journal",
+					   "bpf",    ".runtime",     "test",
+					   "default" };
 	const char *name = path + ftw->base;
 
 	(void)st;

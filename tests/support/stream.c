@@ -142,13 +142,18 @@ static void *read_all(void *arg)
 	return NULL;
 }
 
-void reader_open(struct reader *r, const char *path)
+void reader_take(struct reader *r, int fd)
 {
+	ck_assert_int_ge(fd, 0);
 	memset(r, 0, sizeof(*r));
 	pthread_mutex_init(&r->lock, NULL);
+	r->fd = fd;
+}
+
+void reader_open(struct reader *r, const char *path)
+{
 	/* Does not wait for a writer; once it is open, reads do. */
-	r->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	ck_assert_int_ge(r->fd, 0);
+	reader_take(r, open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
 }
 
 static void start(struct reader *r)

@@ -36,6 +36,8 @@ const char *make_fifo(const struct env *env, const char *name);
 
 /* Read a FIFO in a thread, until its end. */
 void reader_open(struct reader *r, const char *path);
+/* The same with what is open already; it is closed in the end. */
+void reader_take(struct reader *r, int fd);
 /* Until the text has come; false after 20 s. */
 bool reader_wait_for(struct reader *r, const char *text);
 /* Until the end has come, and close; fails the test after 60 s. */

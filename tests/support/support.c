@@ -161,6 +161,9 @@ struct es_manager *env_open(struct env *env)
 	return m;
 }
 
+/* What root may do to files, devices among them. */
+#define FILE_CAPABILITIES "[\"CAP_CHOWN\",\"CAP_DAC_OVERRIDE\",\"CAP_FOWNER\",\"CAP_MKNOD\"]"
+
 const char *box_spec(const struct env *env, const char *id, const struct box *box)
 {
 	static __thread char text[16384];
@@ -174,14 +177,22 @@ const char *box_spec(const struct env *env, const char *id, const struct box *bo
 	    box->terminal ? "true" : "false");
 	for (int i = 0; box->args[i]; i++)
 		ADD("%s\"%s\"", i ? "," : "", json_escape(box->args[i]));
-	ADD("]},\"root\":{\"path\":\"%s\",\"readonly\":false},\"mounts\":["
+	ADD("]");
+	if (box->shared)
+		ADD(",\"capabilities\":{\"bounding\":%s,\"effective\":%s,\"permitted\":%s}",
+		    FILE_CAPABILITIES, FILE_CAPABILITIES, FILE_CAPABILITIES);
+	ADD("},\"root\":{\"path\":\"%s\",\"readonly\":false},\"mounts\":["
 	    "{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
 	    /* runc makes files in it, and all containers share the root file system. */
 	    "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
 	    "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\","
-	    "\"options\":[\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]}],"
-	    "\"linux\":{\"cgroupsPath\":\"/%s-%s\",",
-	    env->rootfs, env_tag(env), id);
+	    "\"options\":[\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]}",
+	    env->rootfs);
+	if (box->shared)
+		ADD(",{\"destination\":\"/shared\",\"type\":\"bind\",\"source\":\"%s\","
+		    "\"options\":[\"bind\"]}",
+		    box->shared);
+	ADD("],\"linux\":{\"cgroupsPath\":\"/%s-%s\",", env_tag(env), id);
 	if (box->memory_limit)
 		ADD("\"resources\":{\"memory\":{\"limit\":%llu,\"swap\":%llu}},",
 		    (unsigned long long)box->memory_limit, (unsigned long long)box->memory_limit);

@@ -26,6 +26,7 @@ struct box {
 	uint64_t memory_limit; /* bytes; 0: none */
 	bool terminal;
 	const char *in, *out, *err; /* standard streams; NULL: null */
+	const char *shared; /* directory of the host that it has as /shared, and may do all in */
 };
 
 /* Exit 77 with a reason unless root with BPF and a runtime. */

@@ -2,20 +2,24 @@
 /*
  * A process that ends in a chosen way. Static, so that it runs in any root file system.
  *
- *	victim [-w FILE] KIND NUMBER [MICROSECONDS]
+ *	victim [-w FILE] [-s FILE] KIND NUMBER [MICROSECONDS]
  *
- * -w waits until FILE exists. NUMBER is the exit code, or the signal of the kinds that say so.
+ * -w waits until FILE exists, -s makes a socket of that name. NUMBER is the exit code, or the
+ *signal of the kinds that say so.
  */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -311,6 +315,15 @@ static void kind_oom_child(void)
 	_exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? number : 96);
 }
 
+static bool make_socket(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	return bind(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&address,
+		    sizeof(address)) == 0;
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -344,6 +357,12 @@ int main(int argc, char **argv)
 	if (argc > 2 && strcmp(argv[1], "-w") == 0) {
 		while (access(argv[2], F_OK) < 0)
 			pause_us(2000);
+		argc -= 2;
+		argv += 2;
+	}
+	if (argc > 2 && strcmp(argv[1], "-s") == 0) {
+		if (!make_socket(argv[2]))
+			return 94;
 		argc -= 2;
 		argv += 2;
 	}
