@@ -2,7 +2,6 @@
 /* A container that puts other things in the place of what we open, and those it must not reach. */
 #include "hostile.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -72,18 +71,6 @@ void play_trick(const struct world *w, const struct trick *trick, const char *na
 {
 	hostile_does(w, "set -e\nx=/shared/%s victim=%s missing=%s in=%s out=%s\nrm -rf $x\n%s\n",
 		     name, w->victim, w->missing, w->other[0], w->other[1], trick->script);
-}
-
-static int count_entries(const char *path)
-{
-	DIR *dir = opendir(path);
-	int n = 0;
-
-	ck_assert_ptr_nonnull(dir);
-	for (struct dirent *entry; (entry = readdir(dir));)
-		n += entry->d_name[0] != '.';
-	closedir(dir);
-	return n;
 }
 
 static void check_unchanged(const char *path, const struct stat *before)
