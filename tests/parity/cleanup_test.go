@@ -29,7 +29,7 @@ func (s *side) tearDown() {
 // forceDelete kills and deletes a task, paused or not.
 func forceDelete(ctx context.Context, id string) {
 	service := world.daemon.Client.TaskService()
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, host.Patient(5*time.Second))
 	defer cancel()
 	if _, err := service.Get(ctx, &tasks.GetRequest{ContainerID: id}); err != nil {
 		return

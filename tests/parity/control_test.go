@@ -165,8 +165,9 @@ var controlScenarios = []scenario{
 		c.delete()
 	}},
 	{"kill-all-host-pid", func(s *side) {
-		c := s.container(want{args: sh("sleep 1000000 & sleep 1000000"), spec: hostPid})
+		c := s.container(want{args: sh("sleep 1000000 & echo up >/host/up; sleep 1000000"), spec: hostPid})
 		c.run(streams{})
+		s.waitFile("up")
 		c.killAll(syscall.SIGTERM)
 		c.wait()
 		c.delete()

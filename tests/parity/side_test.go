@@ -91,7 +91,7 @@ func (s *side) path(name string) string { return filepath.Join(s.dir, name) }
 
 // call is a context for one call.
 func (s *side) call() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(s.ctx, callTimeout)
+	return context.WithTimeout(s.ctx, host.Patient(callTimeout))
 }
 
 // waitFile waits until a process has made a file in /host, and returns its content.
@@ -124,7 +124,7 @@ func (s *side) restart(signal syscall.Signal, meanwhile func()) {
 		})
 	}
 	// Nor is it known here which of them were started: the event of that comes a little later.
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(host.Patient(300 * time.Millisecond))
 	if err := s.meeting.meet(func() error { return world.daemon.Stop(signal) }); err != nil {
 		s.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -104,9 +105,20 @@ func (h *Host) Close() (left []string) {
 	return left
 }
 
-// Poll asks until it is true, or limit has passed.
+// patience is how many times slower this machine may be than one of today.
+var patience = max(1, number(os.Getenv("ES_TEST_PATIENCE")))
+
+func number(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
+// Patient is a limit, or a pause that others need, on this machine.
+func Patient(limit time.Duration) time.Duration { return limit * time.Duration(patience) }
+
+// Poll asks until it is true, or limit has passed, which is for a machine of today.
 func Poll(limit time.Duration, what func() bool) bool {
-	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(Patient(limit)); ; time.Sleep(5 * time.Millisecond) {
 		if what() {
 			return true
 		}
