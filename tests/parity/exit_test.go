@@ -41,8 +41,11 @@ var exitScenarios = []scenario{
 	}},
 	{"exit-of-host-pid-init", func(s *side) {
 		for _, signal := range []syscall.Signal{2, 6, 15} {
-			c := s.container(want{suffix: fmt.Sprint("-", int(signal)), args: []string{"sleep", "1000000"}, spec: hostPid})
+			up := fmt.Sprint("up-", int(signal))
+			c := s.container(want{suffix: fmt.Sprint("-", int(signal)), spec: hostPid,
+				args: sh("echo up >/host/" + up + "; exec sleep 1000000")})
 			c.run(streams{})
+			s.waitFile(up) // until then the process may still be the runtime's, which handles signals
 			c.kill(signal)
 			c.wait()
 			c.delete()
