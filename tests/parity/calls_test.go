@@ -5,14 +5,17 @@ package parity
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types"
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/typeurl/v2"
+	"github.com/embedshim/embedshim/tests/parity/host"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -162,7 +165,25 @@ func (p *process) waiting() func() {
 	return func() {
 		<-done
 		p.s.say("wait %s: %s", p.name(), text)
+		p.letBeTold()
 	}
+}
+
+// letBeTold waits for the TaskExit of what has ended. The stock shim drops what it has not published yet when its
+// task is deleted, which a slow machine comes to see.
+func (p *process) letBeTold() {
+	if !host.Slow() || p.s.ours() {
+		return
+	}
+	id := p.exec
+	if id == "" {
+		id = p.id
+	}
+	host.Poll(time.Second, func() bool {
+		return slices.ContainsFunc(p.s.eventsOf(p.id), func(line string) bool {
+			return strings.HasPrefix(line, "exit id="+id+" ")
+		})
+	})
 }
 
 func (p *process) kill(signal syscall.Signal) bool { return p.killAs(uint32(signal), false) }

@@ -40,9 +40,10 @@ machine_add() {
 
 machine_run() {
 	(cd "$machine_root" && find . | cpio --quiet -o -H newc) >"$machine_root.initramfs"
-	# Not "-cpu max": with QEMU 7.2 a 6.12 kernel then died in random places in every run, garbage in
-	# its flags register. This processor without cmpxchg16b (cx16) has been reliable.
-	timeout "$2" qemu-system-x86_64 -accel tcg,thread=multi -cpu Haswell-noTSX,cx16=off -smp 2 -m "$1" \
+	# With QEMU 7.2, a 6.12 kernel died in random places: with "-cpu max" in every run, garbage in its flags
+	# register, which this processor without cmpxchg16b (cx16) has not; with a thread for each processor in some
+	# runs, where it changes its own code (int3), which one thread for both does not let it see.
+	timeout "$2" qemu-system-x86_64 -accel tcg,thread=single -cpu Haswell-noTSX,cx16=off -smp 2 -m "$1" \
 		-nodefaults -display none -no-reboot -serial stdio \
 		-kernel "$machine_kernel" -initrd "$machine_root.initramfs" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=1" \

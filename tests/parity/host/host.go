@@ -116,6 +116,9 @@ func number(text string) int {
 // Patient is a limit, or a pause that others need, on this machine.
 func Patient(limit time.Duration) time.Duration { return limit * time.Duration(patience) }
 
+// Slow tells whether this machine is slower than one of today.
+func Slow() bool { return patience > 1 }
+
 // Poll asks until it is true, or limit has passed, which is for a machine of today.
 func Poll(limit time.Duration, what func() bool) bool {
 	for deadline := time.Now().Add(Patient(limit)); ; time.Sleep(5 * time.Millisecond) {
