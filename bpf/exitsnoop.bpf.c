@@ -377,7 +377,8 @@ int resolve(struct bpf_raw_tracepoint_args *ctx)
 	struct exitsnoop_followed_key key = { .trace_id = trace_id };
 	struct exitsnoop_follow *follow = bpf_map_lookup_elem(&follows, &trace_id);
 	struct exitsnoop_record *exit = bpf_map_lookup_elem(&exits, &trace_id);
-	struct exitsnoop_record *found = NULL, *record, copy;
+	struct exitsnoop_record *record, copy;
+	__u32 found = 0;
 
 	if (!follow || !exit || !pid)
 		return EXITSNOOP_RESOLVE_UNKNOWN;
@@ -388,23 +389,29 @@ int resolve(struct bpf_raw_tracepoint_args *ctx)
 		if (!record)
 			break;
 		if (record->pid == pid)
-			found = record;
+			found = i + 1;
 	}
-	if (!found)
+	key.slot = found - 1;
+	record = bpf_map_lookup_elem(&followed, &key);
+	if (!found || !record)
 		return EXITSNOOP_RESOLVE_UNKNOWN;
+	copy = *record;
 	follow->resolved = 1;
-	/* Before the look at the record: an exit on another CPU writes the record and then looks
-	   at the mark, so one of us sees the other. If both do, they write the same. */
-	copy = *found;
-	resolve_mark(trace_id, &copy);
-	copy = *(volatile struct exitsnoop_record *)found;
-	if (copy.state == EXITSNOOP_EXITED) {
-		record_exit(trace_id, &copy);
-		return EXITSNOOP_RESOLVE_EXITED;
-	}
-	if (exit->state == EXITSNOOP_RESERVED)
+	/* Before the mark says so no exit comes into this slot, which this would overwrite. */
+	if (copy.state != EXITSNOOP_EXITED && exit->state == EXITSNOOP_RESERVED)
 		bpf_map_update_elem(&exits, &trace_id, &copy, BPF_EXIST);
-	return EXITSNOOP_RESOLVE_ALIVE;
+	/* Before the look at the record: an exit on another CPU writes the record and then looks
+	   at the mark, so one of us sees the other. If both do, they write the same. The record is
+	   looked for again, because an update puts a new element in its place. */
+	resolve_mark(trace_id, &copy);
+	record = bpf_map_lookup_elem(&followed, &key);
+	if (!record)
+		return EXITSNOOP_RESOLVE_UNKNOWN;
+	copy = *record;
+	if (copy.state != EXITSNOOP_EXITED)
+		return EXITSNOOP_RESOLVE_ALIVE;
+	record_exit(trace_id, &copy);
+	return EXITSNOOP_RESOLVE_EXITED;
 }
 
 /* Write the exit of a process that nobody marked in time: it is dead, but not reaped. */
