@@ -295,17 +295,24 @@ static __always_inline bool wait_status(struct exitsnoop_mark *mark, struct task
 	return mark->leader == (__u64)leader;
 }
 
+/* Whether a mark is still that of a process: one that is deleted serves another at once. */
+static __always_inline bool is_of(const struct exitsnoop_mark *mark, __u64 start_ns)
+{
+	return *(const volatile __u64 *)&mark->start_ns == start_ns;
+}
+
 /* An exit of a process that is followed: it may be the container's, and may be resolved by now. */
 static __always_inline void record_followed(struct exitsnoop_mark *mark,
+					    const struct exitsnoop_mark *own,
 					    const struct exitsnoop_record *record)
 {
-	struct exitsnoop_followed_key key = { .trace_id = mark->trace_id, .slot = mark->slot };
+	struct exitsnoop_followed_key key = { .trace_id = own->trace_id, .slot = own->slot };
 
 	/* EXIST: the slot is gone when the follow has ended, and must not come back. */
 	bpf_map_update_elem(&followed, &key, record, BPF_EXIST);
 	/* First the record, then this look: see resolve(). */
-	if (*(volatile __u32 *)&mark->slot == EXITSNOOP_SLOT_RESOLVED)
-		record_exit(mark->trace_id, record);
+	if (*(volatile __u32 *)&mark->slot == EXITSNOOP_SLOT_RESOLVED && is_of(mark, own->start_ns))
+		record_exit(own->trace_id, record);
 }
 
 /* The OOM killer also sets oom_mm of a process that it found dying of something else. */
@@ -323,6 +330,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct exitsnoop_record record = {};
 	struct task_struct *task, *leader;
 	struct signal_struct *signal;
+	struct exitsnoop_mark own;
 	int status;
 
 	task = (struct task_struct *)bpf_get_current_task();
@@ -333,8 +341,10 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (!mark)
 		return 0;
 	leader = BPF_CORE_READ(task, group_leader);
-	/* An exec from another thread keeps number and start time; a reused number does not. */
-	if (mark->start_ns != BPF_CORE_READ(leader, start_boottime)) {
+	own = *mark;
+	/* An exec from another thread keeps number and start time; a reused number does not. The
+	   mark: another thread may come here for the same process, and delete it. */
+	if (own.start_ns != BPF_CORE_READ(leader, start_boottime) || !is_of(mark, own.start_ns)) {
 		bpf_map_delete_elem(&marks, &tgid);
 		return 0;
 	}
@@ -345,11 +355,11 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (BPF_CORE_READ(signal, live.counter) != 0 || !wait_status(mark, leader, signal, &status))
 		return 0;
 	fill_exited(&record, task, leader, status);
-	record.pid = mark->pid;
-	if (mark->slot == EXITSNOOP_SLOT_RESOLVED)
-		record_exit(mark->trace_id, &record);
+	record.pid = own.pid;
+	if (own.slot == EXITSNOOP_SLOT_RESOLVED)
+		record_exit(own.trace_id, &record);
 	else
-		record_followed(mark, &record);
+		record_followed(mark, &own, &record);
 	bpf_map_delete_elem(&marks, &tgid);
 	return 0;
 }
