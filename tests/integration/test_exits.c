@@ -28,7 +28,7 @@
 #include "fs.h"
 #include "monitor_watch.h"
 #include "mount.h"
-#include "spawn.h"
+#include "followed.h"
 
 static char dir[64], root[96];
 static const char *victim = ES_VICTIM;
@@ -80,16 +80,9 @@ static int start_followed(const struct victim_args *args, uint64_t id, struct es
 	char *argv[] = { (char *)(uintptr_t)victim, (char *)(uintptr_t)args->kind,
 			 (char *)(uintptr_t)args->number, (char *)(uintptr_t)args->microseconds,
 			 NULL };
-	struct es_spawn spawn = { .program = victim,
-				  .argv = argv,
-				  .cwd = dir,
-				  .fd = { -1, -1, -1 },
-				  .mark_prog_fd = es_exitsnoop_mark_prog_fd(snoop),
-				  .mark_arg = id };
-	int r;
+	int r = spawn_followed(snoop, id, argv, dir, ref);
 
-	if ((r = es_exitsnoop_reserve(snoop, id)) < 0 || (r = es_exitsnoop_follow(snoop, id)) < 0 ||
-	    (r = es_spawn(&spawn, ref)) < 0)
+	if (r < 0)
 		return r;
 	/* Now and then it has ended by then, which must make no difference. */
 	if (rand() % 2)

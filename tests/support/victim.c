@@ -315,6 +315,27 @@ static void kind_oom_child(void)
 	_exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? number : 96);
 }
 
+/* That long after a file in the working directory says so, which is told that we look at it. */
+static void kind_flag(void)
+{
+	struct timespec now, end;
+	int fd = open("flag", O_RDWR | O_CLOEXEC);
+	atomic_int *flag = mmap(NULL, sizeof(*flag), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (flag == MAP_FAILED)
+		exit_process(94);
+	atomic_store(flag, 1);
+	while (atomic_load(flag) != 2)
+		;
+	/* Not asleep: waking up takes a while that nobody knows. */
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += microseconds * 1000L;
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - end.tv_sec) * 1000000000L + now.tv_nsec < end.tv_nsec);
+	exit_process(number);
+}
+
 static bool make_socket(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -335,6 +356,7 @@ static const struct {
 	{ "group-thread", kind_group_thread },
 	{ "leader-first", kind_leader_first },
 	{ "all-threads", kind_all_threads },
+	{ "flag", kind_flag },
 	{ "exec-thread", kind_exec_thread },
 	{ "exec-dead-leader", kind_exec_dead_leader },
 	{ "exec-signal", kind_exec_signal },
