@@ -9,6 +9,14 @@
 
 #include "hostile.h"
 
+/* For the tests that need one world only. */
+static void begin(struct world *w)
+{
+	world_prepare(w);
+	world_begin(w);
+	world_come_back(w);
+}
+
 /* Execs */
 
 struct streams {
@@ -55,9 +63,7 @@ START_TEST(streams_of_execs)
 {
 	struct world w;
 
-	world_prepare(&w);
-	world_begin(&w);
-	world_come_back(&w);
+	begin(&w);
 	for (size_t i = 0; i < TRICKS; i++) {
 		const char *x = in_shared(&w, "x");
 		const struct streams cases[] = {
@@ -87,15 +93,12 @@ START_TEST(logs)
 	char uri[PATH_MAX + 16];
 	struct world w;
 
-	world_prepare(&w);
-	world_begin(&w);
-	world_come_back(&w);
+	begin(&w);
 	snprintf(uri, sizeof(uri), "file://%s", in_shared(&w, "x"));
 	for (size_t i = 0; i < TRICKS; i++) {
 		struct es_task_opts opts = { .size = sizeof(opts), .error = &w.env.error };
 		struct box box = { .args = SH("echo evil; exit 5") };
 		struct es_task *task;
-		struct es_exit exit;
 		int r;
 
 		play_trick(&w, &tricks[i], "x");
@@ -110,10 +113,7 @@ START_TEST(logs)
 			      w.env.error.message);
 		if (r == 0) {
 			ck_assert_int_eq(es_task_start(task, &w.env.error), 0);
-			ck_assert_int_eq(es_task_wait(task, 60000, &exit), 0);
-			ck_assert_int_eq(exit.code, 5);
-			ck_assert_int_eq(es_task_delete(task, NULL, &w.env.error), 0);
-			es_task_free(task);
+			box_end(&w.env, task, 5);
 			hostile_does(&w, "grep -q evil /shared/x");
 		}
 		check_others(&w);
@@ -154,8 +154,7 @@ START_TEST(before_the_start)
 				ck_assert_int_eq(es_task_wait(task, 60000, &exit), 0);
 				ck_assert_int_eq(exit.code, 3);
 			}
-			ck_assert_int_eq(es_task_delete(task, NULL, &w.env.error), 0);
-			es_task_free(task);
+			box_delete(&w.env, task);
 		}
 		world_end(&w);
 	}
@@ -195,9 +194,7 @@ START_TEST(in_turn)
 	char uri[PATH_MAX + 16];
 	struct world w;
 
-	world_prepare(&w);
-	world_begin(&w);
-	world_come_back(&w);
+	begin(&w);
 	snprintf(uri, sizeof(uri), "file://%s", in_shared(&w, "log"));
 	hostile_does(&w,
 		     "cd /shared\nmkfifo fifo; mknod device c 1 1; ln -s %s link\n"
@@ -258,13 +255,10 @@ START_TEST(its_root)
 	char path[PATH_MAX], script[4 * PATH_MAX];
 	struct es_bundle *bundle;
 	struct es_task *task;
-	struct es_exit exit;
 	struct env rooted;
 	struct world w;
 
-	world_prepare(&w);
-	world_begin(&w);
-	world_come_back(&w);
+	begin(&w);
 	rooted = w.env;
 	strcpy(rooted.rootfs, w.env.state);
 	strcat(rooted.rootfs, "/test/rooted/rootfs");
@@ -287,10 +281,7 @@ START_TEST(its_root)
 			      es_task_start(task, &w.env.error) == 0,
 		      "%s", w.env.error.message);
 	es_bundle_free(bundle);
-	ck_assert_int_eq(es_task_wait(task, 60000, &exit), 0);
-	ck_assert_int_eq(exit.code, 6);
-	ck_assert_msg(es_task_delete(task, NULL, &w.env.error) == 0, "%s", w.env.error.message);
-	es_task_free(task);
+	box_end(&w.env, task, 6);
 	ck_assert_int_eq(access(rooted.rootfs, F_OK), -1);
 	world_end(&w);
 	env_clear(&w.env);

@@ -144,6 +144,17 @@ static void leave(struct window *w)
 	wait_for_end(w, 0);
 }
 
+/* The shell ends with a code, and with it the test. */
+static void finish(struct window *w, int code)
+{
+	char command[32];
+
+	snprintf(command, sizeof(command), "exit %d\n", code);
+	type(w, command);
+	wait_for_end(w, code);
+	tear_down(w);
+}
+
 START_TEST(conversation)
 {
 	struct window w;
@@ -182,9 +193,7 @@ START_TEST(conversation)
 	wait_for_end(&w, 0);
 	start(&w);
 	ask(&w, "echo fourth-$late", "fourth-typed");
-	type(&w, "exit 7\n");
-	wait_for_end(&w, 7);
-	tear_down(&w);
+	finish(&w, 7);
 }
 END_TEST
 
@@ -239,9 +248,7 @@ START_TEST(killed_before_start)
 	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%#x", status);
 	start(&w);
 	ask(&w, "echo here$((1+1))", "here2");
-	type(&w, "exit 5\n");
-	wait_for_end(&w, 5);
-	tear_down(&w);
+	finish(&w, 5);
 }
 END_TEST
 
@@ -270,9 +277,7 @@ START_TEST(pasted)
 	pthread_join(thread, NULL);
 	type(&w, "\x04");
 	ask(&w, "echo done$((1+1))", "done2");
-	type(&w, "exit\n");
-	wait_for_end(&w, 0);
-	tear_down(&w);
+	finish(&w, 0);
 }
 END_TEST
 
@@ -286,9 +291,7 @@ START_TEST(flooded)
 	ask(&w, "echo yes$((1+1)); yes", "y\r\ny\r\n");
 	type(&w, "\x03");
 	ask(&w, "echo done$((1+1))", "done2");
-	type(&w, "exit 3\n");
-	wait_for_end(&w, 3);
-	tear_down(&w);
+	finish(&w, 3);
 }
 END_TEST
 

@@ -241,8 +241,7 @@ static void end_task(struct world *w, struct es_task *task)
 	ck_assert_int_eq(es_task_kill(task, SIGKILL), 0);
 	ck_assert_int_eq(es_task_wait(task, 60000, &exit), 0);
 	ck_assert_int_eq(exit.code, 137);
-	ck_assert_msg(es_task_delete(task, NULL, &w->env.error) == 0, "%s", w->env.error.message);
-	es_task_free(task);
+	box_delete(&w->env, task);
 }
 
 /* The hostile one goes first, and has done no harm. */

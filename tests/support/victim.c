@@ -4,8 +4,8 @@
  *
  *	victim [-w FILE] [-s FILE] KIND NUMBER [MICROSECONDS]
  *
- * -w waits until FILE exists, -s makes a socket of that name. NUMBER is the exit code, or the
- *signal of the kinds that say so.
+ * -w waits until FILE exists, -s makes a socket of that name. NUMBER is the exit code, or, of the
+ * kinds that say so, the signal.
  */
 #include <fcntl.h>
 #include <pthread.h>
