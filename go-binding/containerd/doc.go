@@ -5,6 +5,6 @@
 // io.containerd.runtime.v1.embed to it and all others to containerd's own task manager.
 //
 // The library does the work; what is here is what containerd's API is the interface of: options, mounts,
-// events, statistics, error classes. No lock is held over a call of the library that can block, and an event is published
-// by one goroutine per container, in order.
+// events, statistics, error classes. No lock is held over a call of the library that can block, and an event is
+// published by one goroutine per container, in order.
 package embed

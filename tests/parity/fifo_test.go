@@ -3,15 +3,14 @@
 package parity
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/containerd/fifo"
+	"github.com/embedshim/embedshim/tests/parity/host"
 )
 
 // output reads a FIFO until nobody writes any more.
@@ -20,9 +19,7 @@ type output struct {
 	path string
 	done chan struct{}
 	stop func()
-
-	mu  sync.Mutex
-	got bytes.Buffer
+	got  host.Text
 }
 
 // output makes a FIFO and reads it.
@@ -41,29 +38,16 @@ func (s *side) output(name string) *output {
 	s.Cleanup(o.stop)
 	go func() {
 		defer close(o.done)
-		_, _ = io.Copy(o, pipe)
+		_, _ = io.Copy(&o.got, pipe)
 		pipe.Close()
 	}()
 	return o
 }
 
-func (o *output) Write(text []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.got.Write(text)
-}
-
-// text is what has come so far.
-func (o *output) text() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.got.String()
-}
-
 // await waits until the text has come.
 func (o *output) await(text string) {
 	o.s.Helper()
-	o.s.until("the output "+text, func() bool { return strings.Contains(o.text(), text) })
+	o.s.until("the output "+text, func() bool { return strings.Contains(o.got.String(), text) })
 }
 
 // ended waits for the end of the stream and records what came.
@@ -71,9 +55,9 @@ func (o *output) ended() {
 	o.s.Helper()
 	select {
 	case <-o.done:
-		o.s.say("output %s: %q", o.path, o.text())
+		o.s.say("output %s: %q", o.path, o.got.String())
 	case <-o.s.timeout():
-		o.s.say("output %s: no end, so far %q", o.path, o.text())
+		o.s.say("output %s: no end, so far %q", o.path, o.got.String())
 	}
 }
 
@@ -132,7 +116,7 @@ func (o *output) allOf() string {
 	case <-o.s.timeout():
 		o.s.Fatalf("output %s does not end", o.path)
 	}
-	return o.text()
+	return o.got.String()
 }
 
 // file records what is in a file.

@@ -49,7 +49,7 @@ var streamScenarios = []scenario{
 		io, out, err := s.both("o")
 		c.run(io)
 		c.wait()
-		s.say("%d bytes, %x", len(out.allOf()), sha256.Sum256([]byte(out.text())))
+		s.say("%d bytes, %x", len(out.allOf()), sha256.Sum256([]byte(out.got.String())))
 		err.ended()
 		c.delete()
 	}},
@@ -285,7 +285,7 @@ var streamScenarios = []scenario{
 		out := s.output("t.out")
 		c.run(streams{stdout: out.path, terminal: true})
 		c.wait()
-		s.say("%d bytes, %x", len(out.allOf()), sha256.Sum256([]byte(out.text())))
+		s.say("%d bytes, %x", len(out.allOf()), sha256.Sum256([]byte(out.got.String())))
 		c.delete()
 	}},
 }

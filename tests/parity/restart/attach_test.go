@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -360,56 +359,33 @@ func (b *table) toldOnce() error {
 	for _, id := range busyExecs {
 		want[id] = killed
 	}
-	var wrong []string
-	host.Poll(eventLimit, func() bool {
-		wrong = nil
+	return vanishes("TaskExits", func() (wrong []string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for id, status := range want {
 			if !slices.Equal(b.exits[id], []uint32{status}) {
-				wrong = append(wrong, fmt.Sprintf("TaskExits of %s: %v instead of %d", id, b.exits[id], status))
+				wrong = append(wrong, fmt.Sprintf("of %s: %v instead of %d", id, b.exits[id], status))
 			}
 		}
-		return len(wrong) == 0
+		return wrong
 	})
-	if len(wrong) > 0 {
-		return errors.New(strings.Join(wrong, "; "))
-	}
-	return nil
 }
 
 // nothingLeft: no directory, mount, cgroup, helper, logger or entry of a map.
 func (b *table) nothingLeft() error {
-	var left []string
-	host.Poll(eventLimit, func() bool {
-		left = nil
-		for _, things := range b.Things(namespace) {
-			left = append(left, things...)
-		}
+	return vanishes("left", func() []string {
+		left := leftOf(b.Host, func(string) bool { return false }, 0)
 		for _, pid := range b.Helpers() {
 			left = append(left, fmt.Sprintf("process %d", pid))
 		}
-		if entries, err := b.MapEntries("exits"); err != nil || entries != 0 {
-			left = append(left, fmt.Sprintf("%d entries in the map of exits: %v", entries, err))
-		}
-		return len(left) == 0
+		return left
 	})
-	if len(left) > 0 {
-		return fmt.Errorf("left: %q", left)
-	}
-	return nil
 }
 
 // TestAttach: whoever uses a container comes back to it after containerd was killed, and has lost nothing.
 func TestAttach(t *testing.T) {
-	rounds := 3
-	if long() {
-		rounds = 50
-	}
-	rounds = number(t, "ES_ATTACH_ROUNDS", rounds)
-	seed := number(t, "ES_RESTART_SEED", int(time.Now().UnixNano()&0xffffff))
-	t.Logf("ES_RESTART_SEED=%d ES_ATTACH_ROUNDS=%d", seed, rounds)
-	random := rand.New(rand.NewPCG(uint64(seed), 0))
+	rounds, seed := plan(t, "ES_ATTACH_ROUNDS", 3, 50)
+	random := rand.New(rand.NewPCG(seed, 0))
 	h := newHost(t)
 	if err := h.AddBusybox(); err != nil {
 		t.Fatal(err)

@@ -91,15 +91,21 @@ func newHost(t *testing.T) *host.Host {
 	return h
 }
 
-func TestRestart(t *testing.T) {
-	rounds := 5
+// plan tells how many rounds a test has, few or, in a long run, many, and what they begin with. It is printed, so
+// that a run can be repeated.
+func plan(t *testing.T, name string, few, many int) (rounds int, seed uint64) {
 	if long() {
-		rounds = 100
+		few = many
 	}
-	rounds = number(t, "ES_RESTART_ROUNDS", rounds)
-	seed := number(t, "ES_RESTART_SEED", int(time.Now().UnixNano()&0xffffff))
-	t.Logf("ES_RESTART_SEED=%d ES_RESTART_ROUNDS=%d", seed, rounds)
-	random := rand.New(rand.NewPCG(uint64(seed), 0))
+	rounds = number(t, name, few)
+	seed = uint64(number(t, "ES_RESTART_SEED", int(time.Now().UnixNano()&0xffffff)))
+	t.Logf("ES_RESTART_SEED=%d %s=%d", seed, name, rounds)
+	return rounds, seed
+}
+
+func TestRestart(t *testing.T) {
+	rounds, seed := plan(t, "ES_RESTART_ROUNDS", 5, 100)
+	random := rand.New(rand.NewPCG(seed, 0))
 	load := number(t, "ES_RESTART_LOAD", 1500)
 	w := &world{Host: newHost(t), load: load, streams: streams{processes: map[[2]string]*process{}}}
 	var all []*driver
@@ -107,7 +113,7 @@ func TestRestart(t *testing.T) {
 		all = append(all, &driver{
 			world:  w,
 			name:   fmt.Sprintf("d%d", i),
-			random: rand.New(rand.NewPCG(uint64(seed), uint64(i)+1)),
+			random: rand.New(rand.NewPCG(seed, uint64(i)+1)),
 		})
 	}
 	if err := w.live(); err != nil {
@@ -312,7 +318,6 @@ func (w *world) countAll(t *testing.T) {
 
 // nothingLeft looks for what belongs to no task.
 func (w *world) nothingLeft(known map[string]*container) error {
-	var left []string
 	slots := len(known)
 	for _, c := range known {
 		for _, p := range c.execs {
@@ -321,20 +326,34 @@ func (w *world) nothingLeft(known map[string]*container) error {
 			}
 		}
 	}
+	return vanishes("left", func() []string {
+		return leftOf(w.Host, func(id string) bool { return known[id] != nil }, slots)
+	})
+}
+
+// leftOf is what there is of containers that are not known, and whether the map of exits has not as many entries as
+// it should.
+func leftOf(h *host.Host, known func(id string) bool, slots int) (left []string) {
+	for id, things := range h.Things(namespace) {
+		if !known(id) {
+			left = append(left, things...)
+		}
+	}
+	entries, err := h.MapEntries("exits")
+	if err != nil || entries != slots {
+		left = append(left, fmt.Sprintf("%d entries in the map of exits instead of %d: %v", entries, slots, err))
+	}
+	return left
+}
+
+// vanishes waits until nothing is seen any more of what should not be, or says what is.
+func vanishes(what string, look func() []string) error {
+	var seen []string
 	if !host.Poll(eventLimit, func() bool {
-		left = nil
-		for id, things := range w.Things(namespace) {
-			if known[id] == nil {
-				left = append(left, things...)
-			}
-		}
-		entries, err := w.MapEntries("exits")
-		if err != nil || entries != slots {
-			left = append(left, fmt.Sprintf("%d entries in the map of exits instead of %d: %v", entries, slots, err))
-		}
-		return len(left) == 0
+		seen = look()
+		return len(seen) == 0
 	}) {
-		return fmt.Errorf("left: %q", left)
+		return fmt.Errorf("%s: %q", what, seen)
 	}
 	return nil
 }

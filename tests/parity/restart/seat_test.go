@@ -3,11 +3,8 @@
 package restart
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"strings"
-	"sync"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/embedshim/embedshim/tests/parity/host"
@@ -19,21 +16,7 @@ type seat struct {
 	terminal bool
 	typed    *io.PipeWriter
 	held     cio.IO
-
-	mu    sync.Mutex
-	shown bytes.Buffer
-}
-
-func (s *seat) Write(text []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.shown.Write(text)
-}
-
-func (s *seat) text() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.shown.String()
+	shown    host.Text
 }
 
 // options are those for streams of somebody who has just sat down.
@@ -41,9 +24,9 @@ func (s *seat) options() []cio.Opt {
 	reader, writer := io.Pipe()
 	s.typed = writer
 	if s.terminal {
-		return []cio.Opt{cio.WithStreams(reader, s, nil), cio.WithTerminal}
+		return []cio.Opt{cio.WithStreams(reader, &s.shown, nil), cio.WithTerminal}
 	}
-	return []cio.Opt{cio.WithStreams(reader, s, s)}
+	return []cio.Opt{cio.WithStreams(reader, &s.shown, &s.shown)}
 }
 
 // create is for a new task, with FIFOs in dir.
@@ -79,8 +62,8 @@ func (s *seat) asks(line, answer string) error {
 		_, err := io.WriteString(s.typed, line+"\n")
 		said <- err
 	}()
-	if !host.Poll(settleLimit, func() bool { return strings.Contains(s.text(), answer) }) {
-		return fmt.Errorf("%s does not answer %q to %q, but says %q", s.name, answer, line, s.text())
+	if !s.shown.Await(settleLimit, answer) {
+		return fmt.Errorf("%s does not answer %q to %q, but says %q", s.name, answer, line, s.shown.String())
 	}
 	return <-said
 }
